@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include <linux/types.h>
+
+#include "address.h"
+
+/*
+ * Configuration in the datapath: plain arrays that user space maps and writes. What must change
+ * together is either one aligned 64-bit word, or built in free space and then published by storing
+ * one such word (struct weir_root).
+ */
+
+/* A run of entries in an array. Stored and read as one word. */
+union weir_range {
+	__u64 word;
+	struct {
+		__u32 offset;
+		__u32 length;
+	};
+};
+
+/* One entry of the array `root`: where the live generation lies. */
+struct weir_root {
+	union weir_range listeners; /* length is a power of two, 0: no service at all */
+	__u64 generation;
+};
+
+/*
+ * A place in `listeners`, an open-addressing hash table (linear probing, weir_listener_hash(), at
+ * most WEIR_LISTENER_PROBES places from home; the builder grows the table until that holds). A
+ * service has one place per address, port and protocol. Each address has one more place with port
+ * 0 and protocol 0, which says "some service listens on this address".
+ */
+struct weir_listener_key {
+	struct weir_address address;
+	__be16 port;
+	__u8 protocol; /* IPPROTO_TCP, IPPROTO_UDP, 0 */
+	__u8 used;     /* 1; 0 marks an empty place */
+	__u32 zero;
+};
+
+struct weir_listener {
+	struct weir_listener_key key;
+	__u32 service; /* index in `services` */
+	__u32 zero;
+};
+
+#define WEIR_LISTENER_PROBES 8
+
+enum weir_mode { WEIR_MODE_NAT };
+
+enum weir_scheduler {
+	WEIR_SCHEDULER_RR,   /* slots in turn */
+	WEIR_SCHEDULER_WRR,  /* the same: the slots hold the smooth weighted order */
+	WEIR_SCHEDULER_HASH, /* slot by hash of the 5-tuple */
+	WEIR_SCHEDULER_LC,   /* least (load + 1) */
+	WEIR_SCHEDULER_WLC,  /* least (load + 1) / weight */
+};
+
+enum weir_service_flag {
+	WEIR_SERVICE_SILENT = 1 << 0, /* on_no_backend: drop */
+};
+
+/* Timeouts in jiffies, each from the flow's last packet. */
+struct weir_timeouts {
+	__u32 tcp;
+	__u32 tcp_handshake;
+	__u32 tcp_close;
+	__u32 udp;
+	__u32 udp_established;
+};
+
+/* `services`, indexed by service id. */
+struct weir_service {
+	union weir_range slots; /* in `slots`; length 0: no usable backend */
+	struct weir_timeouts timeouts;
+	__u8 mode;      /* enum weir_mode */
+	__u8 scheduler; /* enum weir_scheduler */
+	__u8 flags;     /* enum weir_service_flag */
+	__u8 zero;
+	__u64 reserved[4];
+};
+
+/* `slots`: what a scheduler picks from. Weight is only read by wlc. */
+struct weir_slot {
+	__u32 backend; /* index in `backends` */
+	__u32 weight;
+};
+
+/* `backends`, indexed by backend id. A backend belongs to one service. Id 0 is never used. */
+struct weir_backend {
+	struct weir_address address;
+	union weir_range snat; /* source addresses towards it, in `snat_addresses` */
+	__be16 port;
+	__u16 hop; /* index in `next_hops` */
+	__u32 service;
+	__u64 reserved[4];
+};
+
+/*
+ * `next_hops`, indexed by next hop id. Each word is stored as a whole; a reader may see words of two
+ * versions, which at worst sends one packet with the old address. Id 0 is never valid.
+ */
+enum weir_hop_flag {
+	WEIR_HOP_VALID = 1 << 0,
+	/* Egress interface only; the MAC address is the client's own (weir_flow4.client_mac). */
+	WEIR_HOP_ON_LINK = 1 << 1,
+};
+
+union weir_hop_address {
+	__u64 word;
+	struct {
+		__u8 mac[6];
+		__u16 flags; /* enum weir_hop_flag, in `destination` only */
+	};
+};
+
+struct weir_hop {
+	union weir_hop_address destination;
+	union weir_hop_address source;
+	__u32 ifindex;
+	__u32 mtu; /* bytes of IP, host order */
+	__u64 reserved;
+};
+
+/* Key of the hash `gateways`: next hop id of a gateway, or of the on-link hop (address all zero). */
+struct weir_gateway_key {
+	struct weir_address address;
+	__u32 ifindex;
+};
+
+/*
+ * `snat_ports`: two tables, weir_runtime.snat_table says which is live. The allowed source ports in
+ * random order (host byte order), and the same as a bitmap.
+ */
+struct weir_snat_ports {
+	__u32 count;
+	__u32 zero;
+	__u16 port[65536];
+	__u64 allowed[1024];
+};
+
+/* One entry of the array `runtime`: switches that may change at any time, each a word of its own. */
+struct weir_runtime {
+	__u32 trace;      /* 1: send an event to `events` for each decision */
+	__u32 snat_table; /* 0 or 1 */
+	__u32 reset_rate; /* own TCP RSTs a second and CPU */
+	__u32 icmp_rate;  /* own ICMP messages a second and CPU */
+	__u32 flows_limit;
+	__u32 udp_limit; /* established UDP flows */
+	__u32 hz;        /* jiffies a second */
+	__u32 zero;
+};
+
+_Static_assert(sizeof(struct weir_listener) == 32, "half a cache line");
+_Static_assert(sizeof(struct weir_service) == 64, "one cache line");
+_Static_assert(sizeof(struct weir_backend) == 64, "one cache line");
+_Static_assert(sizeof(struct weir_hop) == 32, "half a cache line");
+_Static_assert(sizeof(struct weir_slot) == 8, "array elements are multiples of 8 bytes");

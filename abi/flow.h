@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include <linux/types.h>
+
+#include "address.h"
+
+/*
+ * A flow is stored once, as one record in the array `flows4`. Two entries of the hash `index4` lead
+ * to it, one per direction of travel; their key is the packet's own tuple.
+ */
+
+/* Key of the index: a packet's tuple as it is on the wire. `zero` must be zero. */
+struct weir_tuple4 {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+/* Value of the index, read and written as one 64-bit word. */
+union weir_index {
+	__u64 word;
+	struct {
+		__u32 record;
+		__u16 generation;
+		__u8 direction; /* enum weir_direction */
+		__u8 zero;
+	};
+};
+
+enum weir_direction {
+	WEIR_FROM_CLIENT,
+	WEIR_FROM_BACKEND,
+};
+
+/*
+ * Life of a record:
+ *
+ *	FREE -> HALF_OPEN -> ESTABLISHED -> CLOSING -> DEAD -> LIMBO -> FREE
+ *
+ * HALF_OPEN, ESTABLISHED and CLOSING translate packets. DEAD: its index entries are gone, or being
+ * removed by the one who made it DEAD. LIMBO: the sweep has seen it DEAD; one grace period later the
+ * id goes back to the queue of free ids. A half-open flow that the ring evicts goes from DEAD to
+ * FREE at once, see doc/decisions/0003.
+ */
+enum weir_flow_state {
+	WEIR_FLOW_FREE,
+	WEIR_FLOW_HALF_OPEN,
+	WEIR_FLOW_ESTABLISHED,
+	WEIR_FLOW_CLOSING,
+	WEIR_FLOW_DEAD,
+	WEIR_FLOW_LIMBO,
+	WEIR_FLOW_STATES,
+};
+
+enum weir_flow_flag {
+	WEIR_FLOW_UDP = 1 << 0,
+	/* The backend has answered: SYN-ACK, or any UDP datagram. */
+	WEIR_FLOW_REPLIED = 1 << 1,
+	/* A FIN in sequence was seen, and its acknowledgement by the other side. */
+	WEIR_FLOW_FIN_CLIENT = 1 << 2,
+	WEIR_FLOW_FIN_BACKEND = 1 << 3,
+	WEIR_FLOW_FIN_CLIENT_ACKED = 1 << 4,
+	WEIR_FLOW_FIN_BACKEND_ACKED = 1 << 5,
+	/* Closed by a RST in sequence, not by two FINs. */
+	WEIR_FLOW_RESET = 1 << 6,
+};
+
+/* The word that is only changed by compare-and-swap; everything in it is one consistent view. */
+union weir_flow_control {
+	__u64 word;
+	struct {
+		__u16 generation; /* grows by one with each use of the record */
+		__u8 state;       /* enum weir_flow_state */
+		__u8 flags;       /* enum weir_flow_flag */
+		__u16 client_hop; /* ids in `next_hops`, fixed for the life of the flow */
+		__u16 backend_hop;
+	};
+};
+
+/* One end of the translation, as addressed by the packets that come from that side. */
+struct weir_side4 {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+};
+
+/*
+ * 64 bytes, one cache line. Sequence numbers are in host order, all for TCP only; the plain
+ * (unlocked) fields heal with the next packet of the flow.
+ */
+struct weir_flow4 {
+	union weir_flow_control control;
+	struct weir_side4 client;  /* client -> service address */
+	struct weir_side4 backend; /* backend -> SNAT address */
+	__u32 last_seen;           /* jiffies, low 32 bits: compare by signed difference */
+	union {
+		/* HALF_OPEN: what acknowledges the SYN-ACK. Later: last ACK that the client sent. */
+		__u32 client_ack;
+		__u32 created; /* UDP: jiffies of the first packet */
+	};
+	__u32 backend_ack;  /* HALF_OPEN: client's initial sequence number + 1. Later: last ACK. */
+	__u32 client_next;  /* sequence number after the furthest segment that the client sent */
+	__u32 backend_next; /* the same for the backend */
+	__u32 backend_id;   /* index in `backends` */
+	__u16 address_delta; /* checksum change of the addresses, client -> backend */
+	__u8 client_mac[6];  /* who sent the SYN; used when client_hop says "on link" */
+};
+
+_Static_assert(sizeof(struct weir_tuple4) == 16, "the v4 key stays small");
+_Static_assert(sizeof(union weir_index) == 8, "an index entry is one word");
+_Static_assert(sizeof(union weir_flow_control) == 8, "control is one word");
+_Static_assert(sizeof(struct weir_flow4) == 64, "a v4 flow is one cache line");

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+/*
+ * Why a packet got its verdict. This list is the only place where a reason is written down: the
+ * enum, the verdict, the names in `weir status`, the metrics' help and the table of the manual are
+ * made from it. X(NAME, name, help). The three lists are the three verdicts; their order is used by
+ * weir_reason_verdict().
+ */
+
+/* Passed on to the host, not one byte changed. */
+#define WEIR_REASONS_PASS(X)                                                                       \
+	X(NOT_IP, not_ip, "not an untagged IPv4 packet (ARP, IPv6, VLAN and the like)")            \
+	X(NOT_TCP_UDP, not_tcp_udp, "IPv4, but neither TCP nor UDP")                               \
+	X(FRAGMENT, fragment, "IPv4 fragment")                                                     \
+	X(NOT_OURS, not_ours, "TCP or UDP that belongs to no service and no flow")                 \
+	X(NOT_OURS_MALFORMED, not_ours_malformed, "malformed, but not sent to a service address")
+
+/* Dropped without a word. */
+#define WEIR_REASONS_DROP(X)                                                                       \
+	X(MALFORMED_IP, malformed_ip, "IPv4 header or length broken, sent to a service address")   \
+	X(MALFORMED_TCP, malformed_tcp, "TCP header broken or cut short, sent to a service")       \
+	X(MALFORMED_UDP, malformed_udp, "UDP header broken or cut short, sent to a service")       \
+	X(NO_NEXT_HOP, no_next_hop, "no MAC address is known for the next hop")                    \
+	X(RACED, raced, "flow was made or removed by another CPU meanwhile; the sender repeats")   \
+	X(NO_FLOW_SILENT, no_flow_silent, "as no_flow, but a RST or over the reply rate")          \
+	X(NO_BACKEND_SILENT, no_backend_silent, "as no_backend, but told or forced to be silent")  \
+	X(FLOWS_FULL_SILENT, flows_full_silent, "as flows_full, but told or forced to be silent")  \
+	X(SNAT_EXHAUSTED_SILENT, snat_exhausted_silent,                                            \
+	  "as snat_exhausted, but told or forced to be silent")                                    \
+	X(TTL_EXCEEDED_SILENT, ttl_exceeded_silent, "as ttl_exceeded, but over the reply rate")
+
+/* Sent out: forwarded, or answered by weir itself. */
+#define WEIR_REASONS_SEND(X)                                                                       \
+	X(TO_BACKEND, to_backend, "known flow, forwarded to its backend")                          \
+	X(TO_CLIENT, to_client, "known flow, reply forwarded to its client")                       \
+	X(NEW_FLOW, new_flow, "first packet of a new flow, forwarded to the chosen backend")       \
+	X(NO_FLOW, no_flow, "TCP segment without a flow, answered with RST")                       \
+	X(NO_BACKEND, no_backend, "no usable backend, answered with RST or port unreachable")      \
+	X(FLOWS_FULL, flows_full, "flow table is full, answered with RST or port unreachable")     \
+	X(SNAT_EXHAUSTED, snat_exhausted,                                                          \
+	  "no free source port towards the backend, answered with RST or port unreachable")        \
+	X(TTL_EXCEEDED, ttl_exceeded, "TTL ran out, answered with ICMP time exceeded")
+
+#define WEIR_REASONS(X)                                                                            \
+	WEIR_REASONS_PASS(X)                                                                       \
+	WEIR_REASONS_DROP(X)                                                                       \
+	WEIR_REASONS_SEND(X)
+
+#define WEIR_REASON_ENUM(NAME, name, help) WEIR_REASON_##NAME,
+#define WEIR_REASON_COUNT_ONE(NAME, name, help) +1
+
+enum weir_reason { WEIR_REASONS(WEIR_REASON_ENUM) WEIR_REASON_COUNT };
+
+#define WEIR_REASON_FIRST_DROP (0 WEIR_REASONS_PASS(WEIR_REASON_COUNT_ONE))
+#define WEIR_REASON_FIRST_SEND (WEIR_REASON_FIRST_DROP WEIR_REASONS_DROP(WEIR_REASON_COUNT_ONE))
+
+enum weir_verdict { WEIR_VERDICT_PASS, WEIR_VERDICT_DROP, WEIR_VERDICT_SEND };
+
+static inline enum weir_verdict weir_reason_verdict(enum weir_reason reason)
+{
+	if ((int)reason < WEIR_REASON_FIRST_DROP)
+		return WEIR_VERDICT_PASS;
+	return (int)reason < WEIR_REASON_FIRST_SEND ? WEIR_VERDICT_DROP : WEIR_VERDICT_SEND;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+#include <linux/types.h>
+
+#include "flow.h"
+#include "reasons.h"
+
+/* State that the datapath writes and user space reads. */
+
+/* The one entry of the per-CPU array `counters`. `packets` is counted apart from the reasons. */
+struct weir_counters {
+	__u64 packets;
+	__u64 reasons[WEIR_REASON_COUNT];
+	/* Flows that came (+1) and went (-1) on this CPU; the sum over the CPUs is exact. */
+	__s64 flows[WEIR_FLOW_STATES];
+	__u64 snat_probes; /* source ports that were tried and found taken */
+};
+
+/* `traffic`, per CPU, indexed by backend id. in: from clients; out: replies. */
+struct weir_traffic {
+	__u64 in_packets;
+	__u64 in_bytes;
+	__u64 out_packets;
+	__u64 out_bytes;
+};
+
+/* `loads`, indexed by backend id: changed by atomic adds, exact. */
+struct weir_load {
+	__u32 half_open;
+	__u32 established;
+	__u32 failed; /* handshakes that failed lately; the sweep lets it decay */
+	__u32 snat_ports; /* source ports in use */
+	__u64 total;      /* flows ever created */
+	__u64 cursor;     /* next place in the rotation of source ports */
+};
+
+/* `audits`, indexed by backend id: what the sweep counted in its current walk. */
+struct weir_audit {
+	__u32 half_open;
+	__u32 established;
+};
+
+/* `service_state`, indexed by service id. */
+struct weir_service_state {
+	__u64 turn; /* flows scheduled, the position of rr and wrr, and the tie-break of lc and wlc */
+};
+
+/* One entry of the array `shared`: words changed by atomic adds from all CPUs. */
+struct weir_shared {
+	__u64 ring_head;       /* half-open flows ever put into the ring */
+	__u32 records;         /* records in use, from creation until the id is free again */
+	__u32 udp_established; /* promoted UDP flows */
+};
+
+/* A token bucket (per CPU). */
+struct weir_bucket {
+	__u32 tokens;
+	__u32 stamp; /* jiffies of the last refill */
+};
+
+/* The one entry of the per-CPU array `buckets`. */
+struct weir_buckets {
+	struct weir_bucket reset;
+	struct weir_bucket icmp;
+};
+
+/* What `weir trace` shows, one for each decision, sent through the ring buffer `events`. */
+struct weir_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	struct weir_tuple4 tuple; /* of the packet as it came in; zero if it has none */
+	__u32 backend_id;         /* 0: none */
+	__u16 length;             /* of the frame, bytes */
+	__u8 reason;              /* enum weir_reason */
+	__u8 tcp_flags;
+};
+
+/*
+ * Contexts of the `syscall` programs. weir_fill puts ids [first, first + count) into the queue of free
+ * ids. weir_sweep expires, frees and audits these records; the fields after `count` are its output.
+ * weir_read_clock reads both clocks.
+ */
+struct weir_sweep {
+	__u32 first; /* record ids [first, first + count) */
+	__u32 count;
+	__u32 expired;
+	__u32 freed;
+	__u32 half_open; /* records seen in this state and not expired */
+	__u32 established;
+	__u32 closing;
+};
+
+struct weir_clock {
+	__u64 jiffies;
+	__u64 time_ns;
+};

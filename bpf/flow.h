@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/* Records and their index: finding, stepping, removing. Creation is in create.h. */
+
+#include "checksum.h"
+#include "maps.h"
+#include "packet.h"
+#include "stats.h"
+#include "tcp.h"
+
+#define READ_WORD(word) (*(volatile __u64 *)&(word))
+
+/* How often a state change is tried again when another CPU was faster. */
+#define FLOW_SWAP_TRIES 4
+
+static __always_inline int side_matches(const struct weir_side4 *side,
+					const struct weir_tuple4 *tuple)
+{
+	return side->source == tuple->source && side->destination == tuple->destination &&
+	       side->source_port == tuple->source_port &&
+	       side->destination_port == tuple->destination_port;
+}
+
+static __always_inline int state_is_live(__u8 state)
+{
+	return state >= WEIR_FLOW_HALF_OPEN && state <= WEIR_FLOW_CLOSING;
+}
+
+static __always_inline __u8 control_protocol(union weir_flow_control control)
+{
+	return control.flags & WEIR_FLOW_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+}
+
+/* A flow as a packet found it. */
+struct flow_hit {
+	struct weir_flow4 *flow;
+	union weir_flow_control control;
+	enum weir_direction from;
+};
+
+/*
+ * Finds the live flow that @packet belongs to. The record's own tuple is compared: a preallocated hash
+ * may hand out another key's value while it is being replaced.
+ */
+static __always_inline int flow_find(const struct packet *packet, struct flow_hit *hit)
+{
+	const struct weir_side4 *side;
+	struct weir_flow4 *flow;
+	union weir_index entry;
+	__u64 *word;
+
+	word = bpf_map_lookup_elem(&index4, &packet->tuple);
+	if (!word)
+		return 0;
+	entry.word = READ_WORD(*word);
+	flow = array_at(&flows4, entry.record);
+	if (!flow)
+		return 0;
+	hit->flow = flow;
+	hit->control.word = READ_WORD(flow->control.word);
+	hit->from = entry.direction;
+	if (hit->control.generation != entry.generation || !state_is_live(hit->control.state) ||
+	    control_protocol(hit->control) != packet->tuple.protocol)
+		return 0;
+	side = entry.direction == WEIR_FROM_CLIENT ? &flow->client : &flow->backend;
+	return side_matches(side, &packet->tuple);
+}
+
+static __always_inline int flow_swap(struct weir_flow4 *flow, union weir_flow_control old,
+				     union weir_flow_control new)
+{
+	return __sync_val_compare_and_swap(&flow->control.word, old.word, new.word) == old.word;
+}
+
+/* The flow left @old for @new (DEAD included): keeps every count exact. */
+static __always_inline void flow_moved(const struct weir_flow4 *flow, union weir_flow_control old,
+				       enum weir_flow_state new)
+{
+	struct weir_load *load = array_at(&loads, flow->backend_id);
+	struct weir_shared *shared_ = WEIR_ONLY(shared);
+
+	count_flow(old.state, -1);
+	if (state_is_live(new))
+		count_flow(new, 1);
+	if (!load || !shared_)
+		return;
+	if (old.state == WEIR_FLOW_HALF_OPEN) {
+		__sync_fetch_and_add(&load->half_open, -1);
+		/* Refused: such a backend must not look idle. */
+		if (new == WEIR_FLOW_CLOSING && !(old.flags & WEIR_FLOW_REPLIED))
+			__sync_fetch_and_add(&load->failed, 1);
+	} else if (old.state == WEIR_FLOW_ESTABLISHED) {
+		__sync_fetch_and_add(&load->established, -1);
+		if (old.flags & WEIR_FLOW_UDP)
+			__sync_fetch_and_add(&shared_->udp_established, -1);
+	}
+	if (new == WEIR_FLOW_ESTABLISHED) {
+		__sync_fetch_and_add(&load->established, 1);
+		if (old.flags & WEIR_FLOW_UDP)
+			__sync_fetch_and_add(&shared_->udp_established, 1);
+	}
+}
+
+static __always_inline void side_to_tuple(const struct weir_side4 *side, __u8 protocol,
+					  struct weir_tuple4 *tuple)
+{
+	*tuple = (struct weir_tuple4){
+		.source = side->source,
+		.destination = side->destination,
+		.source_port = side->source_port,
+		.destination_port = side->destination_port,
+		.protocol = protocol,
+	};
+}
+
+/* Takes both index entries and the port away. Only for who swapped the record from @old to DEAD. */
+static __noinline int flow_remove(struct weir_flow4 *flow, __u64 old_word)
+{
+	union weir_flow_control old = { .word = old_word };
+	struct weir_load *load;
+	struct weir_tuple4 key;
+
+	if (!flow)
+		return 0;
+	side_to_tuple(&flow->client, control_protocol(old), &key);
+	bpf_map_delete_elem(&index4, &key);
+	side_to_tuple(&flow->backend, control_protocol(old), &key);
+	bpf_map_delete_elem(&index4, &key);
+	flow_moved(flow, old, WEIR_FLOW_DEAD);
+	load = array_at(&loads, flow->backend_id);
+	if (load)
+		__sync_fetch_and_add(&load->snat_ports, -1);
+	return 0;
+}
+
+/* Gives the id of a record that is out of use back to the queue. */
+static __always_inline void record_free(__u32 id)
+{
+	struct weir_shared *shared_ = WEIR_ONLY(shared);
+
+	bpf_map_push_elem(&free_records, &id, 0);
+	if (shared_)
+		__sync_fetch_and_add(&shared_->records, -1);
+}
+
+/* UDP: a client that sends again after a reply, a second or more after its first, is real. */
+static __always_inline union weir_flow_control udp_step(const struct weir_flow4 *flow,
+							union weir_flow_control control,
+							enum weir_direction from, __u32 now)
+{
+	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
+	struct weir_shared *shared_ = WEIR_ONLY(shared);
+
+	if (from == WEIR_FROM_BACKEND)
+		control.flags |= WEIR_FLOW_REPLIED;
+	else if (control.state == WEIR_FLOW_HALF_OPEN && (control.flags & WEIR_FLOW_REPLIED) &&
+		 runtime_ && shared_ && now - flow->created > runtime_->hz &&
+		 shared_->udp_established < runtime_->udp_limit)
+		control.state = WEIR_FLOW_ESTABLISHED;
+	return control;
+}
+
+/*
+ * Lets @packet act on the state of its flow. Returns WEIR_GO_ON, or RACED if the record stopped being
+ * this flow meanwhile.
+ */
+static __always_inline enum weir_reason flow_step(const struct flow_hit *hit,
+						  const struct packet *packet)
+{
+	union weir_flow_control old = hit->control, new;
+	struct weir_flow4 *flow = hit->flow;
+	__u32 now = bpf_jiffies64();
+	int i;
+
+	for (i = 0; i < FLOW_SWAP_TRIES; i++) {
+		if (old.flags & WEIR_FLOW_UDP)
+			new = udp_step(flow, old, hit->from, now);
+		else
+			new = tcp_step(flow, old, hit->from, packet);
+		if (new.word == old.word)
+			break;
+		if (flow_swap(flow, old, new)) {
+			if (new.state != old.state)
+				flow_moved(flow, old, new.state);
+			break;
+		}
+		old.word = READ_WORD(flow->control.word);
+		if (old.generation != hit->control.generation || !state_is_live(old.state))
+			return WEIR_REASON_RACED;
+	}
+	if (flow->last_seen != now)
+		flow->last_seen = now;
+	return WEIR_GO_ON;
+}

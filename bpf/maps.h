@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/*
+ * All state of the datapath. Sizes that say 1 are set from the configuration before loading. Nothing
+ * lives in globals: .data and .bss are new after every program swap.
+ */
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "abi/config.h"
+#include "abi/state.h"
+
+/* Fixed when the object is loaded. */
+const volatile __u32 half_open_places = 1;
+
+#define WEIR_ARRAY(name_, value_, flags_)                                                          \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(max_entries, 1);                                                            \
+		__uint(map_flags, flags_);                                                         \
+		__type(key, __u32);                                                                \
+		__type(value, value_);                                                             \
+	} name_ SEC(".maps")
+
+#define WEIR_PER_CPU(name_, value_)                                                                \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);                                           \
+		__uint(max_entries, 1);                                                            \
+		__type(key, __u32);                                                                \
+		__type(value, value_);                                                             \
+	} name_ SEC(".maps")
+
+/* Configuration, written by user space through its own mapping. */
+WEIR_ARRAY(root, struct weir_root, BPF_F_MMAPABLE);
+WEIR_ARRAY(runtime, struct weir_runtime, BPF_F_MMAPABLE);
+WEIR_ARRAY(listeners, struct weir_listener, BPF_F_MMAPABLE);
+WEIR_ARRAY(services, struct weir_service, BPF_F_MMAPABLE);
+WEIR_ARRAY(slots, struct weir_slot, BPF_F_MMAPABLE);
+WEIR_ARRAY(backends, struct weir_backend, BPF_F_MMAPABLE);
+WEIR_ARRAY(next_hops, struct weir_hop, BPF_F_MMAPABLE);
+WEIR_ARRAY(snat_addresses, struct weir_address, BPF_F_MMAPABLE);
+WEIR_ARRAY(snat_ports, struct weir_snat_ports, BPF_F_MMAPABLE);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct weir_gateway_key);
+	__type(value, __u32);
+} gateways SEC(".maps");
+
+/* State. */
+WEIR_ARRAY(shared, struct weir_shared, BPF_F_MMAPABLE);
+WEIR_ARRAY(service_state, struct weir_service_state, BPF_F_MMAPABLE);
+WEIR_ARRAY(loads, struct weir_load, BPF_F_MMAPABLE);
+WEIR_ARRAY(audits, struct weir_audit, BPF_F_MMAPABLE);
+WEIR_ARRAY(flows4, struct weir_flow4, BPF_F_MMAPABLE);
+WEIR_ARRAY(ring, __u64, 0); /* half-open flows in order of birth: union weir_index */
+WEIR_PER_CPU(counters, struct weir_counters);
+WEIR_PER_CPU(traffic, struct weir_traffic);
+WEIR_PER_CPU(buckets, struct weir_buckets);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct weir_tuple4);
+	__type(value, __u64); /* union weir_index */
+} index4 SEC(".maps");
+
+/* Ids of free records; a fifo, so that an id rests as long as possible. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} free_records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+/* The one entry of a map with one entry; never NULL, but the verifier wants to see a test. */
+#define WEIR_ONLY(map)                                                                             \
+	({                                                                                         \
+		__u32 only_ = 0;                                                                   \
+		bpf_map_lookup_elem(&(map), &only_);                                               \
+	})
+
+static __always_inline void *array_at(void *map, __u32 index)
+{
+	return bpf_map_lookup_elem(map, &index);
+}

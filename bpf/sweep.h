@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/* The walk over the records, run by user space in chunks: expire, free, audit. */
+
+#include "flow.h"
+
+/* How long a flow in state @control may be silent, in jiffies. */
+static __always_inline __u32 flow_timeout(union weir_flow_control control, __u32 backend_id)
+{
+	struct weir_backend *backend = array_at(&backends, backend_id);
+	struct weir_service *service;
+
+	if (!backend)
+		return 0;
+	service = array_at(&services, backend->service);
+	if (!service)
+		return 0;
+	if (control.flags & WEIR_FLOW_UDP)
+		return control.state == WEIR_FLOW_ESTABLISHED ? service->timeouts.udp_established :
+								service->timeouts.udp;
+	if (control.state == WEIR_FLOW_ESTABLISHED)
+		return service->timeouts.tcp;
+	return control.state == WEIR_FLOW_CLOSING ? service->timeouts.tcp_close :
+						    service->timeouts.tcp_handshake;
+}
+
+/* Counts a live record: for the walk as a whole, and for its backend. */
+static __always_inline void sweep_live(__u8 state, __u32 backend_id, struct weir_sweep *sweep)
+{
+	struct weir_audit *audit = array_at(&audits, backend_id);
+
+	if (state == WEIR_FLOW_HALF_OPEN) {
+		sweep->half_open++;
+		if (audit)
+			audit->half_open++;
+	} else if (state == WEIR_FLOW_ESTABLISHED) {
+		sweep->established++;
+		if (audit)
+			audit->established++;
+	} else {
+		sweep->closing++;
+	}
+}
+
+/* A record out of use: DEAD waits one walk as LIMBO, LIMBO is free now. */
+static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_control old,
+				       __u32 id, struct weir_sweep *sweep)
+{
+	union weir_flow_control next = old;
+
+	next.state = old.state == WEIR_FLOW_DEAD ? WEIR_FLOW_LIMBO : WEIR_FLOW_FREE;
+	if (flow_swap(flow, old, next) && next.state == WEIR_FLOW_FREE) {
+		record_free(id);
+		sweep->freed++;
+	}
+}
+
+static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow_control old)
+{
+	union weir_flow_control dead = old, limbo = old;
+	__u32 idle = (__u32)bpf_jiffies64() - flow->last_seen;
+
+	/* Signed: a packet on another CPU may have been here after our look at the clock. */
+	if ((__s32)idle < 0 || idle <= flow_timeout(old, flow->backend_id))
+		return 0;
+	dead.state = WEIR_FLOW_DEAD;
+	if (!flow_swap(flow, old, dead))
+		return 0;
+	flow_remove(flow, old.word);
+	limbo.state = WEIR_FLOW_LIMBO;
+	flow_swap(flow, dead, limbo);
+	return 1;
+}
+
+static long sweep_step(__u32 step, struct weir_sweep *sweep)
+{
+	__u32 id = sweep->first + step;
+	union weir_flow_control control;
+	struct weir_flow4 *flow;
+
+	flow = array_at(&flows4, id);
+	if (!flow)
+		return 1;
+	control.word = READ_WORD(flow->control.word);
+	if (control.state == WEIR_FLOW_FREE)
+		return 0;
+	if (!state_is_live(control.state))
+		sweep_dead(flow, control, id, sweep);
+	else if (sweep_expire(flow, control))
+		sweep->expired++;
+	else
+		sweep_live(control.state, flow->backend_id, sweep);
+	return 0;
+}
+
+SEC("syscall")
+int weir_sweep(struct weir_sweep *sweep)
+{
+	struct weir_sweep state = { .first = sweep->first };
+
+	bpf_loop((__u64)sweep->count, sweep_step, &state, 0);
+	state.count = sweep->count;
+	*sweep = state;
+	return 0;
+}
+
+static long fill_step(__u32 step, struct weir_sweep *sweep)
+{
+	__u32 id = sweep->first + step;
+
+	return bpf_map_push_elem(&free_records, &id, 0) ? 1 : 0;
+}
+
+SEC("syscall")
+int weir_fill(struct weir_sweep *sweep)
+{
+	struct weir_sweep state = { .first = sweep->first };
+
+	bpf_loop((__u64)sweep->count, fill_step, &state, 0);
+	return 0;
+}
+
+SEC("syscall")
+int weir_read_clock(struct weir_clock *clock)
+{
+	clock->jiffies = bpf_jiffies64();
+	clock->time_ns = bpf_ktime_get_ns();
+	return 0;
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "create.h"
+#include "maps.h"
+#include "nat.h"
+#include "packet.h"
+#include "reply.h"
+#include "service.h"
+#include "stats.h"
+#include "sweep.h"
+
+/* A packet of a known flow. WEIR_GO_ON: its flow has just ended, the packet may open a new one. */
+static __always_inline enum weir_reason known_flow(struct xdp_md *ctx, struct packet *packet,
+						   struct flow_hit *hit)
+{
+	enum weir_reason reason;
+
+	if (packet->ttl <= 1)
+		return reply(ctx, packet, WEIR_REASON_TTL_EXCEEDED);
+	if (hit->control.state == WEIR_FLOW_CLOSING && hit->from == WEIR_FROM_CLIENT &&
+	    !(hit->control.flags & WEIR_FLOW_UDP) && packet_opens(packet)) {
+		union weir_flow_control dead = hit->control;
+
+		dead.state = WEIR_FLOW_DEAD;
+		if (!flow_swap(hit->flow, hit->control, dead))
+			return WEIR_REASON_RACED;
+		flow_remove(hit->flow, hit->control.word);
+		return WEIR_GO_ON;
+	}
+	reason = flow_step(hit, packet);
+	if (reason != WEIR_GO_ON)
+		return reason;
+	return nat_forward(ctx, hit, packet,
+			   hit->from == WEIR_FROM_CLIENT ? WEIR_REASON_TO_BACKEND :
+							   WEIR_REASON_TO_CLIENT);
+}
+
+/* Could not be served: answers, unless the service is to be silent. */
+static __always_inline enum weir_reason refuse(struct xdp_md *ctx, struct packet *packet,
+					       __u32 service_id, enum weir_reason cause)
+{
+	struct weir_service *service = array_at(&services, service_id);
+
+	if (cause == WEIR_REASON_RACED)
+		return cause;
+	if (service && (service->flags & WEIR_SERVICE_SILENT))
+		return silent_twin(cause);
+	return reply(ctx, packet, cause);
+}
+
+/* A packet without a flow. */
+static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct packet *packet,
+						     struct flow_hit *hit)
+{
+	__u32 service_id = service_find(packet);
+	enum weir_reason reason;
+
+	if (!service_id)
+		return WEIR_REASON_NOT_OURS;
+	if (packet->ttl <= 1)
+		return reply(ctx, packet, WEIR_REASON_TTL_EXCEEDED);
+	if (!packet_opens(packet))
+		return reply(ctx, packet, WEIR_REASON_NO_FLOW);
+	reason = flow_create(ctx, packet, service_id, hit);
+	if (reason != WEIR_REASON_NEW_FLOW)
+		return refuse(ctx, packet, service_id, reason);
+	return nat_forward(ctx, hit, packet, WEIR_REASON_NEW_FLOW);
+}
+
+static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet *packet,
+					       struct flow_hit *hit)
+{
+	void *data_end = (void *)(long)ctx->data_end;
+	void *data = (void *)(long)ctx->data;
+	enum weir_reason reason = packet_parse(data, data_end, packet);
+
+	switch (reason) {
+	case WEIR_GO_ON:
+		break;
+	case WEIR_REASON_MALFORMED_IP:
+	case WEIR_REASON_MALFORMED_TCP:
+	case WEIR_REASON_MALFORMED_UDP:
+		return service_concerned(packet) ? reason : WEIR_REASON_NOT_OURS_MALFORMED;
+	default:
+		return reason;
+	}
+	if (flow_find(packet, hit)) {
+		reason = known_flow(ctx, packet, hit);
+		if (reason != WEIR_GO_ON)
+			return reason;
+	}
+	hit->flow = NULL;
+	return unknown_flow(ctx, packet, hit);
+}
+
+/* The one place where a reason becomes a verdict, and is counted. */
+static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *counters_,
+				  const struct packet *packet, const struct flow_hit *hit,
+				  enum weir_reason reason)
+{
+	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
+
+	count_reason(counters_, reason);
+	if (runtime_ && runtime_->trace)
+		tell(packet, reason, hit->flow ? hit->flow->backend_id : 0);
+	switch (weir_reason_verdict(reason)) {
+	case WEIR_VERDICT_PASS:
+		return XDP_PASS;
+	case WEIR_VERDICT_DROP:
+		return XDP_DROP;
+	case WEIR_VERDICT_SEND:
+		break;
+	}
+	if (!packet->egress || packet->egress == ctx->ingress_ifindex)
+		return XDP_TX;
+	return bpf_redirect(packet->egress, 0);
+}
+
+SEC("xdp")
+int weir_xdp(struct xdp_md *ctx)
+{
+	struct weir_counters *counters_ = WEIR_ONLY(counters);
+	struct flow_hit hit = {};
+	struct packet packet;
+
+	count_packet(counters_);
+	return finish(ctx, counters_, &packet, &hit, handle(ctx, &packet, &hit));
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/config.h"
+#include "abi/state.h"
+#include "src/base/error.h"
+
+/*
+ * The BPF object: loading, attaching, publishing configuration, reading state. No other file knows
+ * libbpf. Functions return 0 or a negative errno; with a `struct error` they also say what to do.
+ *
+ * Configuration is written through the tables below, which are the maps' own memory. Order matters
+ * (make before break): fill backends and hops, then slots, then a service's slot range, then
+ * listeners. Nothing may be reused before datapath_grace() has passed.
+ */
+struct datapath;
+
+struct datapath_sizes {
+	uint32_t flows;     /* limit of live flows */
+	uint32_t half_open; /* places in the ring */
+	uint32_t services;  /* ids, including the unused id 0 */
+	uint32_t backends;
+	uint32_t slots;
+	uint32_t listeners;
+	uint32_t hops;
+	uint32_t snat_addresses;
+};
+
+/* The mapped tables, valid until datapath_close(). */
+struct datapath_tables {
+	struct weir_root *root;
+	struct weir_runtime *runtime;
+	struct weir_listener *listeners;
+	struct weir_service *services;
+	struct weir_service_state *service_state;
+	struct weir_slot *slots;
+	struct weir_backend *backends;
+	struct weir_load *loads;
+	struct weir_audit *audits;
+	struct weir_hop *hops;
+	struct weir_address *snat_addresses;
+	struct weir_snat_ports *snat_ports; /* two of them */
+	struct weir_shared *shared;
+	const struct weir_flow4 *flows4; /* records; read only */
+	uint32_t records;		 /* how many */
+	struct datapath_sizes sizes;
+};
+
+/* Loads the object and fills the queue of free ids; nothing is attached yet. */
+int datapath_open(const struct datapath_sizes *sizes, struct datapath **ret, struct error *error);
+void datapath_close(struct datapath *datapath); /* NULL is allowed; detaches what was attached */
+const struct datapath_tables *datapath_tables(const struct datapath *datapath);
+
+/* Attaches to @ifindex. @native: in the driver, else generic. -EOPNOTSUPP: driver without XDP. */
+int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, struct error *error);
+void datapath_detach(struct datapath *datapath);
+
+/* Stores one aligned 64-bit word so that a concurrent reader sees the old or the new one. */
+void datapath_store(uint64_t *word, uint64_t value);
+
+/* Gateways: sets (hop != 0) or removes (hop == 0) the next hop id of one. */
+int datapath_set_gateway(struct datapath *datapath, const struct weir_gateway_key *key,
+			 uint16_t hop);
+
+/* Sums over the CPUs. */
+int datapath_read_counters(struct datapath *datapath, struct weir_counters *ret);
+int datapath_read_traffic(struct datapath *datapath, uint32_t backend, struct weir_traffic *ret);
+
+/* Runs the sweep over [sweep->first, first + count); fills the outputs. */
+int datapath_sweep(struct datapath *datapath, struct weir_sweep *sweep);
+
+/* Waits until no packet that started before the call is still being handled (tens of ms). */
+int datapath_grace(void);
+
+/* Jiffies now, and how many of them make a second (calibrated when the object was opened). */
+uint64_t datapath_jiffies(struct datapath *datapath);
+uint32_t datapath_hz(const struct datapath *datapath);
+
+/* The XDP program's descriptor, owned by @datapath: for BPF_PROG_TEST_RUN. */
+int datapath_xdp_fd(const struct datapath *datapath);
+
+uint32_t datapath_program_id(const struct datapath *datapath);
+uint64_t datapath_memory(const struct datapath *datapath); /* bytes of all maps */
+
+/* Decisions while tables.runtime->trace is 1. @take is called from datapath_poll_events(). */
+typedef void (*datapath_event_fn)(const struct weir_event *event, void *user);
+int datapath_open_events(struct datapath *datapath, datapath_event_fn take, void *user);
+int datapath_events_fd(const struct datapath *datapath); /* readable when events wait */
+int datapath_poll_events(struct datapath *datapath);
