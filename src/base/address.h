@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/address.h"
+
+/* An address and a port; the port is in host byte order, 0 where none was given. */
+struct endpoint {
+	struct weir_address address;
+	uint16_t port;
+};
+
+/* "[", 45 characters of IPv6, "]:", 5 digits, NUL; a protocol suffix does not fit in. */
+#define ENDPOINT_STRING_SIZE 56
+
+/*
+ * Parses "A.B.C.D", "A.B.C.D:PORT", "V6", "[V6]" or "[V6]:PORT". Port 0 is refused. An IPv4 address
+ * written as ::ffff:A.B.C.D is that IPv4 address.
+ * Returns 0, or -EINVAL with *ret untouched.
+ */
+int endpoint_parse(const char *text, struct endpoint *ret);
+
+/* Writes "A.B.C.D:PORT" or "[V6]:PORT" (without ":PORT" if the port is 0). Returns @buffer. */
+char *endpoint_format(const struct endpoint *endpoint, char buffer[static ENDPOINT_STRING_SIZE]);
+
+/* Writes the address alone, IPv6 without brackets. Returns @buffer. */
+char *address_format(const struct weir_address *address, char buffer[static ENDPOINT_STRING_SIZE]);
+
+/* Parses a bare IPv4 or IPv6 address. Returns 0, or -EINVAL with *ret untouched. */
+int address_parse(const char *text, struct weir_address *ret);
+
+bool address_is_v4(const struct weir_address *address);
+bool address_is_zero(const struct weir_address *address); /* ::, not ::ffff:0.0.0.0 */
+bool address_equal(const struct weir_address *a, const struct weir_address *b);
+
+/* @v4 in wire order. */
+struct weir_address address_from_v4(uint32_t v4);
+uint32_t address_to_v4(const struct weir_address *address);

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "src/model/slots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tests/unit/allocation.h"
+#include "tests/unit/unit.h"
+
+#define CANDIDATES 6000
+
+static struct slot_candidate candidates[CANDIDATES];
+
+/* Backend ids that are not the indices, so that mixing them up is seen. */
+static void set_weight(size_t index, uint32_t weight)
+{
+	candidates[index] = (struct slot_candidate){ 1000 + 3 * (uint32_t)index, weight };
+}
+
+static size_t index_of(const struct weir_slot *slot)
+{
+	return (slot->backend - 1000) / 3;
+}
+
+static uint32_t random_below(uint32_t bound)
+{
+	static uint64_t random = 42;
+
+	random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (uint32_t)((random >> 32) * bound >> 32);
+}
+
+static int build(enum weir_scheduler scheduler, size_t count, struct weir_slot **ret)
+{
+	int length = slots_build(scheduler, candidates, count, ret);
+
+	assert_true(length > 0 && (size_t)length <= slots_bound(count));
+	for (int i = 0; i < length; i++) {
+		const struct slot_candidate *candidate = &candidates[index_of(&(*ret)[i])];
+
+		assert_true(index_of(&(*ret)[i]) < count);
+		assert_int_equal((*ret)[i].backend, candidate->backend);
+		assert_int_equal((*ret)[i].weight, candidate->weight);
+	}
+	return length;
+}
+
+static void count_slots(const struct weir_slot *slots, int length, size_t count, uint32_t *ret)
+{
+	for (size_t i = 0; i < count; i++)
+		ret[i] = 0;
+	for (int i = 0; i < length; i++)
+		ret[index_of(&slots[i])]++;
+}
+
+/* Plays the naive loop of the definition against @slots. */
+static void assert_smooth(const struct weir_slot *slots, int length, size_t count)
+{
+	static int64_t current[CANDIDATES];
+	static uint32_t share[CANDIDATES];
+
+	count_slots(slots, length, count, share);
+	for (size_t i = 0; i < count; i++)
+		current[i] = 0;
+	for (int round = 0; round < length; round++) {
+		size_t best = 0;
+
+		for (size_t i = 0; i < count; i++) {
+			current[i] += share[i];
+			if (current[i] > current[best])
+				best = i;
+		}
+		current[best] -= length;
+		if (index_of(&slots[round]) != best)
+			fail_msg("slot %d is %zu, not %zu", round, index_of(&slots[round]), best);
+	}
+}
+
+static void test_none(void **state)
+{
+	static const enum weir_scheduler all[] = { WEIR_SCHEDULER_RR, WEIR_SCHEDULER_WRR,
+						   WEIR_SCHEDULER_HASH, WEIR_SCHEDULER_LC,
+						   WEIR_SCHEDULER_WLC };
+
+	for (size_t i = 0; i < COUNT(all); i++) {
+		struct weir_slot *slots = (struct weir_slot *)&slots;
+
+		assert_int_equal(slots_build(all[i], candidates, 0, &slots), 0);
+		assert_null(slots);
+	}
+}
+
+static void test_each_once_in_order(void **state)
+{
+	static const enum weir_scheduler once[] = { WEIR_SCHEDULER_RR, WEIR_SCHEDULER_LC,
+						    WEIR_SCHEDULER_WLC };
+
+	for (size_t i = 0; i < COUNT(once); i++) {
+		struct weir_slot *slots;
+
+		for (size_t j = 0; j < 100; j++)
+			set_weight(j, 1 + random_below(256));
+		assert_int_equal(build(once[i], 100, &slots), 100);
+		for (size_t j = 0; j < 100; j++)
+			assert_int_equal(index_of(&slots[j]), j);
+		free(slots);
+	}
+}
+
+static void assert_order(const char *weights, const char *order)
+{
+	struct weir_slot *slots;
+	size_t count = 0;
+	int length;
+
+	for (; weights[count]; count++)
+		set_weight(count, (uint32_t)(weights[count] - '0'));
+	length = build(WEIR_SCHEDULER_WRR, count, &slots);
+	for (int i = 0; i < length; i++)
+		if (order[i] != (char)('a' + index_of(&slots[i])))
+			fail_msg("weights %s: place %d is %zu", weights, i, index_of(&slots[i]));
+	assert_int_equal(order[length], '\0');
+	free(slots);
+}
+
+static void test_published_orders(void **state)
+{
+	assert_order("511", "aabacaa"); /* the example that nginx gives */
+	assert_order("12", "bab");
+	assert_order("1", "a");
+	assert_order("7", "a");
+	assert_order("11", "ab");
+	assert_order("22", "ab");
+	assert_order("24", "bab");
+	assert_order("963", "abacba");
+}
+
+static void test_smooth_order_is_the_definition(void **state)
+{
+	for (unsigned int turn = 0; turn < 300; turn++) {
+		const size_t count = 1 + random_below(30);
+		const uint32_t most = 1 + random_below(turn % 2 ? 256 : 6);
+		struct weir_slot *slots;
+		int length;
+
+		for (size_t i = 0; i < count; i++)
+			set_weight(i, 1 + random_below(most));
+		length = build(WEIR_SCHEDULER_WRR, count, &slots);
+		assert_smooth(slots, length, count);
+		free(slots);
+	}
+}
+
+static uint32_t divisor_of(size_t count)
+{
+	uint32_t divisor;
+
+	for (divisor = 256; divisor > 1; divisor--) {
+		size_t i;
+
+		for (i = 0; i < count && candidates[i].weight % divisor == 0; i++)
+			;
+		if (i == count)
+			break;
+	}
+	return divisor;
+}
+
+static void test_period_is_weights_over_their_divisor(void **state)
+{
+	uint32_t share[20];
+
+	for (unsigned int turn = 0; turn < 200; turn++) {
+		const size_t count = 1 + random_below(15); /* 15 * 256 < SLOTS_MOST: exact */
+		const uint32_t factor = 1 + random_below(16);
+		struct weir_slot *slots;
+		uint32_t sum = 0;
+		int length;
+
+		for (size_t i = 0; i < count; i++)
+			set_weight(i, factor * (1 + random_below(16)));
+		for (size_t i = 0; i < count; i++)
+			sum += candidates[i].weight / divisor_of(count);
+		length = build(WEIR_SCHEDULER_WRR, count, &slots);
+		assert_int_equal(length, sum);
+		count_slots(slots, length, count, share);
+		for (size_t i = 0; i < count; i++)
+			assert_int_equal(share[i], candidates[i].weight / divisor_of(count));
+		free(slots);
+	}
+}
+
+static void test_hash_has_the_same_shares(void **state)
+{
+	static uint32_t wrr[CANDIDATES], hash[CANDIDATES];
+
+	for (size_t count = 1; count < 2000; count = 3 * count + 1) {
+		struct weir_slot *slots;
+		int length;
+
+		for (size_t i = 0; i < count; i++)
+			set_weight(i, 1 + random_below(256));
+		length = build(WEIR_SCHEDULER_WRR, count, &slots);
+		count_slots(slots, length, count, wrr);
+		free(slots);
+		assert_int_equal(build(WEIR_SCHEDULER_HASH, count, &slots), length);
+		count_slots(slots, length, count, hash);
+		free(slots);
+		assert_memory_equal(wrr, hash, count * sizeof(*wrr));
+	}
+}
+
+/* Every candidate stands there, none is off by 0.1 % of the traffic, as slots.h says. */
+static void assert_shares(size_t count)
+{
+	static uint32_t share[CANDIDATES];
+	struct weir_slot *slots;
+	double total = 0;
+	int length;
+
+	for (size_t i = 0; i < count; i++)
+		total += candidates[i].weight;
+	length = build(WEIR_SCHEDULER_WRR, count, &slots);
+	count_slots(slots, length, count, share);
+	free(slots);
+	for (size_t i = 0; i < count; i++) {
+		const double off = share[i] / (double)length - candidates[i].weight / total;
+
+		if (!share[i] || off >= 0.001 || off <= -0.001)
+			fail_msg("%zu of %zu, weight %u of %.0f: %u of %d slots", i, count,
+				 candidates[i].weight, total, share[i], length);
+	}
+}
+
+static void test_rounded_shares(void **state)
+{
+	for (size_t count = 16; count <= 4096; count *= 2) {
+		for (size_t i = 0; i < count; i++)
+			set_weight(i, 1 + random_below(256));
+		assert_shares(count);
+		for (size_t i = 0; i < count; i++)
+			set_weight(i, random_below(10) ? 255 : 256);
+		assert_shares(count);
+	}
+}
+
+/* The worst that weights can do to rounding: a crowd of light ones beside a few heavy ones. */
+static void test_heavy_among_light(void **state)
+{
+	for (size_t count = 20; count <= 1024; count += count < 200 ? 9 : 137) {
+		for (size_t heavy = 1; heavy < count; heavy += 1 + heavy / 3) {
+			for (size_t i = 0; i < count; i++)
+				set_weight(i, i % (count / heavy) == 0 ? 256 : 1);
+			assert_shares(count);
+		}
+	}
+}
+
+static void test_more_candidates_than_slots(void **state)
+{
+	for (size_t i = 0; i < CANDIDATES; i++)
+		set_weight(i, 200);
+	assert_shares(CANDIDATES);
+	for (size_t i = 0; i < CANDIDATES; i++)
+		set_weight(i, 1 + (uint32_t)(i % 2));
+	assert_shares(CANDIDATES);
+	for (size_t i = 0; i < CANDIDATES; i++)
+		set_weight(i, i % 100 ? 1 : 256);
+	assert_shares(CANDIDATES);
+}
+
+static void test_ordinary_tables_stay_small(void **state)
+{
+	struct weir_slot *slots;
+
+	assert_int_equal(slots_bound(0), SLOTS_MOST);
+	assert_int_equal(slots_bound(150), SLOTS_MOST);
+	assert_true(slots_bound(1024) <= 4 * SLOTS_MOST);
+	for (size_t i = 0; i < 1024; i++)
+		set_weight(i, 1 + random_below(256));
+	assert_int_equal(build(WEIR_SCHEDULER_WRR, 1024, &slots), SLOTS_MOST);
+	free(slots);
+}
+
+static void test_rounded_order_is_smooth_too(void **state)
+{
+	struct weir_slot *slots;
+	int length;
+
+	for (size_t i = 0; i < 100; i++)
+		set_weight(i, 1 + random_below(256));
+	length = build(WEIR_SCHEDULER_WRR, 100, &slots);
+	assert_int_equal(length, SLOTS_MOST);
+	assert_smooth(slots, length, 100);
+	free(slots);
+}
+
+static void test_no_memory(void **state)
+{
+	static const enum weir_scheduler both[] = { WEIR_SCHEDULER_RR, WEIR_SCHEDULER_WRR };
+	struct weir_slot *const untouched = (struct weir_slot *)&both;
+
+	for (size_t i = 0; i < 100; i++)
+		set_weight(i, 1 + random_below(256));
+	for (size_t i = 0; i < COUNT(both); i++) {
+		for (unsigned int nth = 1;; nth++) {
+			struct weir_slot *slots = untouched;
+			int r;
+
+			allocation_fail_at(nth);
+			r = slots_build(both[i], candidates, 100, &slots);
+			if (!allocation_has_failed()) {
+				allocation_fail_at(0);
+				assert_true(r > 0 && nth > 1);
+				free(slots);
+				break;
+			}
+			assert_int_equal(r, -ENOMEM);
+			assert_ptr_equal(slots, untouched);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_none),
+		cmocka_unit_test(test_each_once_in_order),
+		cmocka_unit_test(test_published_orders),
+		cmocka_unit_test(test_smooth_order_is_the_definition),
+		cmocka_unit_test(test_period_is_weights_over_their_divisor),
+		cmocka_unit_test(test_hash_has_the_same_shares),
+		cmocka_unit_test(test_rounded_shares),
+		cmocka_unit_test(test_heavy_among_light),
+		cmocka_unit_test(test_more_candidates_than_slots),
+		cmocka_unit_test(test_ordinary_tables_stay_small),
+		cmocka_unit_test(test_rounded_order_is_smooth_too),
+		cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
