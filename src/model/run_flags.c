@@ -356,7 +356,7 @@ static int take_arguments(struct flags *flags, int argc, char *const argv[], boo
 
 		if (!flag)
 			return error_set(error, -EINVAL,
-					 "run: " QUOTE " is unknown; try weir run --help", argv[i]);
+					 "run: " QUOTE " is unknown", argv[i]);
 		if (seen[flag - all_flags] && !flag->repeats)
 			return error_set(error, -EINVAL, "%s: given twice; expected once",
 					 flag->name);
