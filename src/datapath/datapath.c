@@ -8,6 +8,7 @@
 #include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -26,6 +27,7 @@
 /* How long to watch the clocks to tell jiffies per second; a tick is 1 to 10 ms. */
 #define CALIBRATION_NS (60 * 1000 * 1000)
 
+#define EVENTS_AT_ONCE 256
 #define VERIFIER_LOG_SIZE (64 * 1024)
 
 struct datapath {
@@ -36,8 +38,13 @@ struct datapath {
 		size_t length;
 	} mappings[16];
 	size_t mapping_count;
-	int link; /* bpf_link; -1: not attached */
+	struct attachment {
+		uint32_t ifindex;
+		int link; /* bpf_link */
+	} *attachments;
+	size_t attachment_count;
 	struct ring_buffer *events;
+	int events_left; /* that the current call may take */
 	datapath_event_fn take;
 	void *take_user;
 	int cpus;
@@ -246,7 +253,6 @@ int datapath_open(const struct datapath_sizes *sizes, struct datapath **ret, str
 	if (!datapath)
 		return error_set(error, -ENOMEM, "out of memory");
 	libbpf_set_print(quiet);
-	datapath->link = -1;
 	datapath->tables.sizes = *sizes;
 	datapath->tables.records = sizes->flows + RECORDS_SPARE;
 	datapath->cpus = libbpf_num_possible_cpus();
@@ -272,6 +278,7 @@ void datapath_close(struct datapath *datapath)
 	for (size_t i = 0; i < datapath->mapping_count; i++)
 		munmap(datapath->mappings[i].memory, datapath->mappings[i].length);
 	weir__destroy(datapath->skeleton);
+	free(datapath->attachments);
 	free(datapath);
 }
 
@@ -284,9 +291,15 @@ int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, st
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options,
 		    .flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-	int fd = bpf_link_create(bpf_program__fd(datapath->skeleton->progs.weir_xdp), (int)ifindex,
-				 BPF_XDP, &options);
+	struct attachment *grown;
+	int fd;
 
+	grown = reallocarray(datapath->attachments, datapath->attachment_count + 1, sizeof(*grown));
+	if (!grown)
+		return error_set(error, -ENOMEM, "out of memory");
+	datapath->attachments = grown;
+	fd = bpf_link_create(bpf_program__fd(datapath->skeleton->progs.weir_xdp), (int)ifindex,
+			     BPF_XDP, &options);
 	if (fd == -EBUSY)
 		return error_set(error, fd,
 				 "another XDP program sits on this interface; see 'bpftool net "
@@ -294,16 +307,24 @@ int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, st
 	if (fd < 0)
 		return error_set(error, fd, "cannot attach the XDP program in %s mode: %s",
 				 native ? "native" : "generic", strerror(-fd));
-	datapath_detach(datapath);
-	datapath->link = fd;
+	grown[datapath->attachment_count++] = (struct attachment){ ifindex, fd };
 	return 0;
+}
+
+void datapath_detach_from(struct datapath *datapath, uint32_t ifindex)
+{
+	for (size_t i = datapath->attachment_count; i-- > 0;) {
+		if (datapath->attachments[i].ifindex != ifindex)
+			continue;
+		close(datapath->attachments[i].link);
+		datapath->attachments[i] = datapath->attachments[--datapath->attachment_count];
+	}
 }
 
 void datapath_detach(struct datapath *datapath)
 {
-	if (datapath->link >= 0)
-		close(datapath->link);
-	datapath->link = -1;
+	while (datapath->attachment_count)
+		close(datapath->attachments[--datapath->attachment_count].link);
 }
 
 void datapath_store(uint64_t *word, uint64_t value)
@@ -414,13 +435,14 @@ uint64_t datapath_memory(const struct datapath *datapath)
 	return bytes;
 }
 
+/* Stops libbpf from reading on for as long as new events come in. */
 static int take_event(void *user, void *data, size_t size)
 {
-	const struct datapath *datapath = user;
+	struct datapath *datapath = user;
 
 	if (size >= sizeof(struct weir_event))
 		datapath->take(data, datapath->take_user);
-	return 0;
+	return --datapath->events_left ? 0 : -EAGAIN;
 }
 
 int datapath_open_events(struct datapath *datapath, datapath_event_fn take, void *user)
@@ -443,7 +465,9 @@ int datapath_events_fd(const struct datapath *datapath)
 
 int datapath_poll_events(struct datapath *datapath)
 {
-	int taken = ring_buffer__consume(datapath->events);
+	int taken;
 
-	return taken < 0 ? taken : 0;
+	datapath->events_left = EVENTS_AT_ONCE;
+	taken = ring_buffer__consume(datapath->events);
+	return taken < 0 && taken != -EAGAIN ? taken : 0;
 }

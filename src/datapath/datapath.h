@@ -55,9 +55,13 @@ int datapath_open(const struct datapath_sizes *sizes, struct datapath **ret, str
 void datapath_close(struct datapath *datapath); /* NULL is allowed; detaches what was attached */
 const struct datapath_tables *datapath_tables(const struct datapath *datapath);
 
-/* Attaches to @ifindex. @native: in the driver, else generic. -EOPNOTSUPP: driver without XDP. */
+/*
+ * Attaches to one more interface. @native: in the driver, else generic. -EOPNOTSUPP: driver without
+ * XDP.
+ */
 int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, struct error *error);
-void datapath_detach(struct datapath *datapath);
+void datapath_detach_from(struct datapath *datapath, uint32_t ifindex);
+void datapath_detach(struct datapath *datapath); /* from all */
 
 /* Stores one aligned 64-bit word so that a concurrent reader sees the old or the new one. */
 void datapath_store(uint64_t *word, uint64_t value);
@@ -90,4 +94,5 @@ uint64_t datapath_memory(const struct datapath *datapath); /* bytes of all maps 
 typedef void (*datapath_event_fn)(const struct weir_event *event, void *user);
 int datapath_open_events(struct datapath *datapath, datapath_event_fn take, void *user);
 int datapath_events_fd(const struct datapath *datapath); /* readable when events wait */
+/* Takes some of the events that wait; the descriptor stays readable while there are more. */
 int datapath_poll_events(struct datapath *datapath);

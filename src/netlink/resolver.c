@@ -411,6 +411,14 @@ int resolver_remove(struct resolver *resolver, const struct weir_address *addres
 	return 0;
 }
 
+int resolver_remove_leftovers(struct resolver *resolver)
+{
+	int error = neighbours_find_leftovers(resolver);
+
+	neighbours_purge(resolver);
+	return error;
+}
+
 void resolver_probe(struct resolver *resolver, const struct weir_address *address)
 {
 	const struct target *target = resolver_find_target(resolver, address, 0);

@@ -67,6 +67,12 @@ int resolver_watch(struct resolver *resolver, uint32_t ifindex);
 int resolver_add(struct resolver *resolver, const struct weir_address *address);
 int resolver_remove(struct resolver *resolver, const struct weir_address *address);
 /*
+ * Removes the neighbour entries that a killed process has left and that are of no use to the targets
+ * there are now. Another living process makes its own again at once.
+ */
+int resolver_remove_leftovers(struct resolver *resolver);
+
+/*
  * For a target that seems to have fallen silent: the kernel asks its neighbour at once, and knows after
  * three seconds, not after up to a minute, if it is gone.
  */

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
 	RACES = 4,
@@ -127,8 +129,8 @@ void neighbours_inspect_dirty(struct resolver *resolver)
 	}
 }
 
-static struct neighbour *neighbour_new(struct resolver *resolver,
-				       const struct weir_address *address, uint32_t ifindex)
+static struct neighbour *neighbour_make(struct resolver *resolver,
+					const struct weir_address *address, uint32_t ifindex)
 {
 	struct neighbour *neighbour = calloc(1, sizeof(*neighbour));
 
@@ -144,7 +146,6 @@ static struct neighbour *neighbour_new(struct resolver *resolver,
 		free(neighbour);
 		return NULL;
 	}
-	inspect(resolver, neighbour);
 	return neighbour;
 }
 
@@ -155,8 +156,11 @@ int neighbour_acquire(struct resolver *resolver, struct target *target,
 
 	if (neighbour && neighbour == target->neighbour)
 		return 0;
-	if (!neighbour)
-		neighbour = neighbour_new(resolver, address, ifindex);
+	if (!neighbour) {
+		neighbour = neighbour_make(resolver, address, ifindex);
+		if (neighbour)
+			inspect(resolver, neighbour);
+	}
 	neighbour_release(resolver, target);
 	if (!neighbour)
 		return -ENOMEM;
@@ -190,6 +194,27 @@ void neighbour_probe(struct resolver *resolver, const struct neighbour *neighbou
 	rtnl_probe_neighbour(&resolver->requests, &neighbour->address, neighbour->ifindex);
 	/* If this fails, the event of the probe leads to another attempt. */
 	rtnl_manage_neighbour(&resolver->requests, &neighbour->address, neighbour->ifindex, false);
+}
+
+static int take_leftover(const struct nlmsghdr *message, void *data)
+{
+	struct resolver *resolver = data;
+	struct rtnl_neighbour entry;
+	struct neighbour *neighbour;
+
+	if (!rtnl_parse_neighbour(message, &entry) || !entry_is_ours(&entry) ||
+	    neighbour_find(resolver, &entry.address, entry.ifindex))
+		return 0;
+	neighbour = neighbour_make(resolver, &entry.address, entry.ifindex);
+	if (!neighbour)
+		return -ENOMEM;
+	list_move(&resolver->idle_neighbours, &neighbour->all);
+	return 0;
+}
+
+int neighbours_find_leftovers(struct resolver *resolver)
+{
+	return rtnl_dump(&resolver->requests, RTM_GETNEIGH, AF_INET, take_leftover, resolver);
 }
 
 static void remove_entry(struct rtnl *requests, const struct neighbour *neighbour)

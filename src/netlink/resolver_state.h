@@ -99,6 +99,8 @@ void neighbour_probe(struct resolver *resolver, const struct neighbour *neighbou
 /* Does @entry tell something that is not known of @neighbour yet? */
 bool neighbour_differs(const struct neighbour *neighbour, const struct rtnl_neighbour *entry);
 void neighbours_inspect_dirty(struct resolver *resolver);
+/* Finds entries that look like ours but belong to no neighbour here: nobody uses them. */
+int neighbours_find_leftovers(struct resolver *resolver);
 /* Removes the entries of neighbours that nobody uses any more. */
 void neighbours_purge(struct resolver *resolver);
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/config.h"
+#include "src/netlink/resolver.h"
+
+/*
+ * Ids of next hops. A backend's hop is keyed by its address alone: when its route moves to another
+ * interface, the hop moves in place and its flows with it. A gateway's hop is keyed by address and
+ * interface. An id is never given to another key, because flows hold it for as long as they live.
+ */
+struct hop {
+	struct weir_address address;
+	uint32_t ifindex; /* of a gateway's key; 0: backend */
+	uint16_t next;    /* in the same bucket */
+	uint16_t heir;    /* of a gateway that is gone: id of the one that took its place */
+	bool gone;        /* was a gateway, and is in no route any more */
+	uint32_t came;    /* of gateways: a higher number came later */
+	bool known;       /* `state` was told */
+	bool logged;      /* as follows */
+	bool logged_usable;
+	uint8_t logged_mac[6];
+	uint32_t first_backend; /* id; the list goes on in struct backend */
+	struct resolver_hop state;
+};
+
+struct hops {
+	struct hop *entries; /* indexed by id; 0 is never used */
+	uint16_t *buckets;
+	uint32_t mask;
+	uint32_t used;
+	uint32_t size;
+};
+
+/* @size: ids, the unused 0 included, at most 65536. -ENOMEM leaves @hops zeroed. */
+int hops_init(struct hops *hops, uint32_t size);
+void hops_free(struct hops *hops); /* zeroed ones too */
+
+uint16_t hops_find(const struct hops *hops, const struct weir_address *address, uint32_t ifindex);
+/* Finds or makes one; 0: all ids are taken. */
+uint16_t hops_add(struct hops *hops, const struct weir_address *address, uint32_t ifindex);
+
+/* A backend behind it may get new flows. If not, *why (borrowed) tells the reason. */
+bool hop_usable(const struct hop *hop, bool need_source, const char **why);
+
+/*
+ * Writes what is known into the datapath's entry. Without a route or a MAC address the entry keeps
+ * what it has: the last good way is better than none.
+ */
+void hop_write(struct weir_hop *entry, const struct resolver_hop *hop);
+
+/* The on-link hop of an interface: its own address, the client's MAC. */
+void hop_write_on_link(struct weir_hop *entry, const uint8_t mac[6], uint32_t ifindex,
+		       uint32_t mtu);

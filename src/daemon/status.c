@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "abi/reasons.h"
+
+#include "src/daemon/internal.h"
+
+/* The documents of `status` and `flow count`. */
+
+#define REASON_NAME(NAME, name, help) #name,
+
+const char *const reason_names[WEIR_REASON_COUNT] = { WEIR_REASONS(REASON_NAME) };
+
+static json_t *flow_count(struct daemon *daemon, const struct weir_counters *counters)
+{
+	uint64_t handshake = 0;
+
+	for (size_t i = 0; i < daemon->config->service_count; i++)
+		if (daemon->config->services[i].timeouts.tcp_handshake > handshake)
+			handshake = daemon->config->services[i].timeouts.tcp_handshake;
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "half_open",
+			 (json_int_t)counters->flows[WEIR_FLOW_HALF_OPEN], "established",
+			 (json_int_t)counters->flows[WEIR_FLOW_ESTABLISHED], "closing",
+			 (json_int_t)counters->flows[WEIR_FLOW_CLOSING], "limit",
+			 (json_int_t)daemon->tables->runtime->flows_limit, "half_open_horizon_ms",
+			 (json_int_t)horizon_ms(&daemon->sweep.horizon,
+						daemon->config->limits.half_open, handshake));
+}
+
+json_t *describe_flow_count(struct daemon *daemon)
+{
+	struct weir_counters counters;
+
+	if (datapath_read_counters(daemon->datapath, &counters) < 0)
+		return NULL;
+	return flow_count(daemon, &counters);
+}
+
+static json_t *interfaces_json(const struct daemon *daemon)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < daemon->config->interface_count; i++) {
+		const struct interface *interface = &daemon->interfaces[i];
+		const char *attach = interface->native ? "native" : "generic";
+		json_t *program = interface->attached ?
+					  json_integer(datapath_program_id(daemon->datapath)) :
+					  json_null();
+		json_t *one = json_pack("{s:s, s:s, s:o, s:s, s:b}", "name",
+					interface->config->name, "attach",
+					interface->attached ? attach : "none", "program_id",
+					program, "driver", interface->driver, "up", interface->up);
+
+		if (json_array_append_new(list, one) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *reasons_json(const struct weir_counters *counters)
+{
+	json_t *reasons = json_object();
+
+	for (int i = 0; reasons && i < WEIR_REASON_COUNT; i++)
+		if (json_object_set_new(reasons, reason_names[i],
+					json_integer((json_int_t)counters->reasons[i])) < 0) {
+			json_decref(reasons);
+			return NULL;
+		}
+	return reasons;
+}
+
+static json_t *snat_json(const struct daemon *daemon)
+{
+	json_t *list = json_array();
+
+	for (uint32_t id = 1; list && id <= daemon->registry.backend_count; id++) {
+		const struct backend *backend = &daemon->registry.backends[id];
+		json_int_t used = __atomic_load_n(&daemon->tables->loads[id].snat_ports,
+						  __ATOMIC_RELAXED);
+		json_t *one = json_pack("{s:o, s:I, s:I}", "backend",
+					describe_endpoint(&backend->config->endpoint), "used", used,
+					"limit", (json_int_t)snat_capacity(daemon, id));
+
+		if (json_array_append_new(list, one) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+json_t *describe_status(struct daemon *daemon)
+{
+	struct weir_counters counters;
+
+	if (datapath_read_counters(daemon->datapath, &counters) < 0)
+		return NULL;
+	return json_pack("{s:s, s:I, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "version",
+			 WEIR_VERSION, "generation", (json_int_t)daemon->tables->root->generation,
+			 "interfaces", interfaces_json(daemon), "reasons", reasons_json(&counters),
+			 "packets", (json_int_t)counters.packets, "flows",
+			 flow_count(daemon, &counters), "snat", snat_json(daemon), "memory_bytes",
+			 (json_int_t)datapath_memory(daemon->datapath), "sweep_age_ms",
+			 (json_int_t)sweep_age_ms(daemon), "services",
+			 (json_int_t)daemon->registry.service_count, "backends",
+			 (json_int_t)daemon->registry.backend_count, "uptime_seconds",
+			 (json_int_t)((uv_hrtime() / 1000000 - daemon->started_ms) / 1000));
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "src/base/address.h"
+#include "src/base/log.h"
+#include "src/daemon/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Records in one go: 2 ms at most. All of them about once a second. */
+#define CHUNK 16384
+#define WALK_MS 900
+#define PERIOD_MS 1000
+
+/* Backends that are listened to after each walk: a system call each. */
+#define LISTEN 256
+
+static uint64_t now_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+static void begin_walk(struct daemon *daemon)
+{
+	daemon->sweep.walk_began_ms = now_ms();
+	memset(daemon->tables->audits, 0,
+	       (daemon->registry.backend_count + 1) * sizeof(*daemon->tables->audits));
+}
+
+static void correct(const struct daemon *daemon, uint32_t id, struct weir_load *load,
+		    const struct audit_correction *correction)
+{
+	char text[ENDPOINT_STRING_SIZE];
+
+	__atomic_fetch_add(&load->half_open, (uint32_t)correction->half_open, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&load->established, (uint32_t)correction->established, __ATOMIC_RELAXED);
+	log_warning("backend %s: its count of connections was off and is corrected "
+		    "(half-open %+d, established %+d)",
+		    endpoint_format(&daemon->registry.backends[id].config->endpoint, text),
+		    correction->half_open, correction->established);
+}
+
+static void audit(struct daemon *daemon)
+{
+	for (uint32_t id = 1; id <= daemon->registry.backend_count; id++) {
+		struct weir_load *load = &daemon->tables->loads[id];
+		struct weir_load seen = {
+			.total = __atomic_load_n(&load->total, __ATOMIC_RELAXED),
+			.half_open = __atomic_load_n(&load->half_open, __ATOMIC_RELAXED),
+			.established = __atomic_load_n(&load->established, __ATOMIC_RELAXED),
+			.failed = __atomic_load_n(&load->failed, __ATOMIC_RELAXED),
+		};
+		struct audit_correction correction;
+
+		if (audit_step(&daemon->sweep.memory[id], &seen, &daemon->tables->audits[id],
+			       &correction))
+			correct(daemon, id, load, &correction);
+		/* Failures of the last seconds: an eighth less each time, down to none. */
+		if (seen.failed)
+			__atomic_fetch_sub(&load->failed, (seen.failed + 7) / 8, __ATOMIC_RELAXED);
+	}
+}
+
+/* Has the kernel ask for those backends that fell silent. */
+static void listen_to_backends(struct daemon *daemon)
+{
+	const struct registry *registry = &daemon->registry;
+	uint32_t count = registry->backend_count < LISTEN ? registry->backend_count : LISTEN;
+	struct sweep *sweep = &daemon->sweep;
+	struct weir_traffic traffic;
+
+	while (count--) {
+		uint32_t id = sweep->listened % registry->backend_count + 1;
+		const struct backend *backend = &registry->backends[id];
+
+		sweep->listened = id;
+		if (backend->ready && daemon->resolver &&
+		    datapath_read_traffic(daemon->datapath, id, &traffic) == 0 &&
+		    silence_step(&sweep->silences[id], &traffic, now_ms()))
+			resolver_probe(daemon->resolver, &backend->config->endpoint.address);
+	}
+}
+
+static void on_tick(uv_timer_t *timer);
+
+static void schedule_walk(struct daemon *daemon)
+{
+	struct sweep *sweep = &daemon->sweep;
+	uint64_t chunks = (daemon->tables->records + CHUNK - 1) / CHUNK;
+	uint64_t next = sweep->walk_began_ms + PERIOD_MS;
+	uint64_t now = now_ms();
+	uint64_t pause = WALK_MS / chunks;
+
+	uv_timer_start(&sweep->timer, on_tick, next > now ? next - now : 1, pause ? pause : 1);
+}
+
+/* What was DEAD in the last walk is not held by any packet any more: the next one may free it. */
+static void on_grace(struct grace_waiter *waiter, void *user)
+{
+	struct daemon *daemon = user;
+
+	if (!daemon->stopping)
+		schedule_walk(daemon);
+}
+
+static void end_walk(struct daemon *daemon)
+{
+	struct sweep *sweep = &daemon->sweep;
+
+	uv_timer_stop(&sweep->timer);
+	sweep->next = 0;
+	sweep->walk_ended_ms = now_ms();
+	horizon_sample(&sweep->horizon, sweep->walk_ended_ms,
+		       __atomic_load_n(&daemon->tables->shared->ring_head, __ATOMIC_RELAXED));
+	audit(daemon);
+	listen_to_backends(daemon);
+	grace_wait(&daemon->grace, &sweep->waiter, on_grace, daemon);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct daemon *daemon = timer->data;
+	struct sweep *sweep = &daemon->sweep;
+	uint32_t left = daemon->tables->records - sweep->next;
+	struct weir_sweep chunk = {
+		.first = sweep->next,
+		.count = left < CHUNK ? left : CHUNK,
+	};
+	int err;
+
+	if (sweep->next == 0)
+		begin_walk(daemon);
+	err = datapath_sweep(daemon->datapath, &chunk);
+	if (err < 0 && !sweep->told)
+		log_error("the sweep fails, flows do not expire: %s", strerror(-err));
+	sweep->told = err < 0;
+	if (err < 0)
+		return;
+	sweep->next += chunk.count;
+	if (sweep->next >= daemon->tables->records)
+		end_walk(daemon);
+}
+
+int sweep_start(struct daemon *daemon)
+{
+	struct sweep *sweep = &daemon->sweep;
+
+	sweep->memory = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->memory));
+	sweep->silences = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->silences));
+	if (!sweep->memory || !sweep->silences)
+		return -ENOMEM;
+	uv_timer_init(&daemon->loop, &sweep->timer);
+	sweep->timer.data = daemon;
+	sweep->walk_began_ms = now_ms();
+	sweep->walk_ended_ms = sweep->walk_began_ms;
+	horizon_sample(&sweep->horizon, sweep->walk_ended_ms, 0);
+	schedule_walk(daemon);
+	return 0;
+}
+
+uint64_t sweep_age_ms(const struct daemon *daemon)
+{
+	return now_ms() - daemon->sweep.walk_ended_ms;
+}
+
+void sweep_free(struct daemon *daemon)
+{
+	free(daemon->sweep.memory);
+	free(daemon->sweep.silences);
+}
