@@ -55,8 +55,9 @@ struct weir_shared {
 
 /* A token bucket (per CPU). */
 struct weir_bucket {
-	__u32 tokens;
-	__u32 stamp; /* jiffies of the last refill */
+	__u64 credit; /* tokens x hz */
+	__u32 stamp;  /* jiffies of the last refill */
+	__u32 zero;
 };
 
 /* The one entry of the per-CPU array `buckets`. */

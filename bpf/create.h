@@ -34,8 +34,9 @@ static __always_inline int snat_take(struct snat_search *search, __u32 address, 
 {
 	struct weir_address *source = array_at(&snat_addresses, search->pool.offset + address);
 	struct weir_flow4 *flow = array_at(&flows4, search->record);
+	struct weir_counters *counters_ = WEIR_ONLY(counters);
 
-	if (!source || !flow)
+	if (!source || !flow || !counters_)
 		return 0;
 	search->key.destination = source->word[3];
 	search->key.destination_port = bpf_htons(port);
@@ -43,7 +44,17 @@ static __always_inline int snat_take(struct snat_search *search, __u32 address, 
 	flow->backend.destination_port = search->key.destination_port;
 	search->found = !bpf_map_update_elem(&index4, &search->key, &search->entry.word,
 					     BPF_NOEXIST);
+	if (!search->found)
+		counters_->snat_probes++;
 	return search->found;
+}
+
+/* How many places there are. */
+static __always_inline __u64 snat_space(const struct snat_search *search)
+{
+	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
+
+	return ports ? (__u64)ports->count * search->pool.length : 0;
 }
 
 static __always_inline int snat_take_place(struct snat_search *search, __u64 place)
@@ -60,9 +71,11 @@ static __always_inline int snat_take_place(struct snat_search *search, __u64 pla
 			 ports->port[(place / search->pool.length) % count & 0xffff]);
 }
 
-/* Any place: after the first two tries the free ports are anywhere. */
+/* Any place: after the first two tries the free ports are anywhere. Of few, each is tried. */
 static long snat_probe(__u32 step, struct snat_search *search)
 {
+	if (snat_space(search) <= SNAT_PROBES - 2)
+		return snat_take_place(search, step);
 	return snat_take_place(search, (__u64)bpf_get_prandom_u32() << 16 ^ bpf_get_prandom_u32());
 }
 

@@ -87,9 +87,6 @@ static __always_inline void flow_moved(const struct weir_flow4 *flow, union weir
 		return;
 	if (old.state == WEIR_FLOW_HALF_OPEN) {
 		__sync_fetch_and_add(&load->half_open, -1);
-		/* Refused: such a backend must not look idle. */
-		if (new == WEIR_FLOW_CLOSING && !(old.flags & WEIR_FLOW_REPLIED))
-			__sync_fetch_and_add(&load->failed, 1);
 	} else if (old.state == WEIR_FLOW_ESTABLISHED) {
 		__sync_fetch_and_add(&load->established, -1);
 		if (old.flags & WEIR_FLOW_UDP)
@@ -100,6 +97,15 @@ static __always_inline void flow_moved(const struct weir_flow4 *flow, union weir
 		if (old.flags & WEIR_FLOW_UDP)
 			__sync_fetch_and_add(&shared_->udp_established, 1);
 	}
+}
+
+/* The backend ended the handshake that it should have answered: it must not look idle for that. */
+static __always_inline void flow_refused(const struct weir_flow4 *flow)
+{
+	struct weir_load *load = array_at(&loads, flow->backend_id);
+
+	if (load)
+		__sync_fetch_and_add(&load->failed, 1);
 }
 
 static __always_inline void side_to_tuple(const struct weir_side4 *side, __u8 protocol,
@@ -181,8 +187,12 @@ static __always_inline enum weir_reason flow_step(const struct flow_hit *hit,
 		if (new.word == old.word)
 			break;
 		if (flow_swap(flow, old, new)) {
-			if (new.state != old.state)
-				flow_moved(flow, old, new.state);
+			if (new.state == old.state)
+				break;
+			flow_moved(flow, old, new.state);
+			if (new.state == WEIR_FLOW_CLOSING && hit->from == WEIR_FROM_BACKEND &&
+			    old.state == WEIR_FLOW_HALF_OPEN && !(old.flags & WEIR_FLOW_REPLIED))
+				flow_refused(flow);
 			break;
 		}
 		old.word = READ_WORD(flow->control.word);

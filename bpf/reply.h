@@ -44,24 +44,27 @@ _Static_assert(WEIR_REASON_TTL_EXCEEDED - WEIR_REASON_NO_FLOW ==
 		       WEIR_REASON_TTL_EXCEEDED_SILENT - WEIR_REASON_NO_FLOW_SILENT,
 	       "answered reasons and their silent twins stand in the same order");
 
-/* Takes a token. A bucket holds what one second brings. */
+/*
+ * Takes a token. A bucket holds what one second brings. It counts in parts of a token, so that a rate
+ * that is no multiple of the clock's loses nothing.
+ */
 static __always_inline int bucket_take(struct weir_bucket *bucket, __u32 rate, __u32 hz)
 {
 	__u32 now = bpf_jiffies64();
 	__u64 elapsed = now - bucket->stamp;
-	__u64 more;
+	__u64 full = (__u64)rate * hz;
+	__u64 credit;
 
-	if (!hz)
+	if (elapsed > hz)
+		elapsed = hz;
+	credit = bucket->credit + elapsed * rate;
+	if (credit > full)
+		credit = full;
+	bucket->stamp = now;
+	bucket->credit = credit;
+	if (!hz || credit < hz)
 		return 0;
-	more = elapsed * rate / hz;
-	if (more) {
-		more += bucket->tokens;
-		bucket->tokens = more < rate ? more : rate;
-		bucket->stamp = now;
-	}
-	if (!bucket->tokens)
-		return 0;
-	bucket->tokens--;
+	bucket->credit = credit - hz;
 	return 1;
 }
 

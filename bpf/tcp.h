@@ -52,7 +52,7 @@ static __always_inline void tcp_established(union weir_flow_control *control, __
 					    __u8 own_fin, __u8 other_fin, __u8 other_fin_acked,
 					    const struct packet *segment)
 {
-	__u32 before = *next;
+	int has_data = segment->sequence_end != segment->sequence;
 
 	if (segment->tcp_flags & TCP_FLAG_SYN_BIT)
 		return; /* RFC 5961 4: the peer answers with a challenge ACK, nothing changes */
@@ -66,8 +66,8 @@ static __always_inline void tcp_established(union weir_flow_control *control, __
 	}
 	if (tcp_track_sent(next, segment))
 		control->flags |= own_fin;
-	else if (*next != before)
-		control->flags &= ~own_fin; /* data beyond a FIN: that FIN was a lie */
+	else if (has_data && segment->sequence_end == *next)
+		control->flags &= ~own_fin; /* data where a FIN was, or beyond: that was a lie */
 	if (segment->tcp_flags & TCP_FLAG_ACK_BIT) {
 		*ack = segment->acknowledgement;
 		if ((control->flags & other_fin) && segment->acknowledgement == other_next)
@@ -132,10 +132,19 @@ static __always_inline void tcp_half_open_backend(struct weir_flow4 *flow,
 			control->state = WEIR_FLOW_CLOSING;
 			control->flags |= WEIR_FLOW_RESET;
 		}
-	} else if ((segment->tcp_flags & TCP_FLAG_SYN_BIT) && acknowledges) {
+	} else if (!acknowledges) {
+		return;
+	} else if (segment->tcp_flags & TCP_FLAG_SYN_BIT) {
+		if ((control->flags & WEIR_FLOW_REPLIED) &&
+		    flow->client_ack == segment->sequence + 1)
+			return; /* the same again */
 		control->flags |= WEIR_FLOW_REPLIED;
 		flow->client_ack = segment->sequence + 1;
 		flow->backend_next = segment->sequence_end;
+	} else if (control->flags & WEIR_FLOW_REPLIED) {
+		/* Fast open (RFC 7413): data, even a FIN, before the client's ACK has come. */
+		if (tcp_track_sent(&flow->backend_next, segment))
+			control->flags |= WEIR_FLOW_FIN_BACKEND;
 	}
 }
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Frames as tests write them down: a description in host order, turned into bytes by code that
+ * shares nothing with the datapath. Its checksums are the naive ones of RFC 1071: every byte, one
+ * carry at a time.
+ */
+
+#define FRAME_MOST 2048
+#define ETHERNET_LENGTH 14
+#define IP4(a, b, c, d) ((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d))
+
+enum { FIN = 0x01, SYN = 0x02, RST = 0x04, PSH = 0x08, ACK = 0x10 };
+enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17 };
+
+struct mac {
+	uint8_t bytes[6];
+};
+
+struct frame {
+	size_t length;
+	uint8_t bytes[FRAME_MOST];
+};
+
+/* One IPv4 packet that carries a TCP segment or a UDP datagram. */
+struct segment {
+	struct mac to, from;
+	uint32_t source, destination;
+	uint16_t source_port, destination_port;
+	uint8_t protocol, ttl, tos;
+	uint16_t id, fragment; /* fragment: flags and offset as in the header */
+	size_t options_length; /* multiple of 4 */
+	uint8_t options[40];
+	uint32_t sequence, acknowledgement;
+	uint16_t window, urgent;
+	uint8_t flags;
+	size_t tcp_options_length; /* multiple of 4 */
+	uint8_t tcp_options[40];
+	size_t payload; /* bytes; their values follow from `seed` and their place */
+	uint8_t seed;
+	bool no_checksum;    /* UDP: checksum field 0 */
+	size_t padding;      /* bytes of 0xa5 after the IP packet */
+	uint16_t first_word; /* the payload's first two bytes, if not 0 */
+};
+
+/* The locally administered MAC address that the tests give to the host @address. */
+struct mac mac_of(uint32_t address);
+
+/* A TCP segment or UDP datagram with defaults for the rest: TTL 64, don't fragment, some window. */
+struct segment tcp_segment(uint32_t source, uint16_t source_port, uint32_t destination,
+			   uint16_t destination_port, uint8_t flags);
+struct segment udp_datagram(uint32_t source, uint16_t source_port, uint32_t destination,
+			    uint16_t destination_port, size_t payload);
+
+/* The bytes of @segment. */
+struct frame frame_of(const struct segment *segment);
+
+/*
+ * An ICMP error from @source to @destination about @about: IP without options, TTL 64, don't
+ * fragment, id 0; quotes the IP header of @about and 8 bytes more.
+ */
+struct frame icmp_error(struct mac to, struct mac from, uint32_t source, uint32_t destination,
+			uint8_t type, uint8_t code, const struct frame *about);
+
+void put16(uint8_t *at, uint16_t value);
+void put32(uint8_t *at, uint32_t value);
+uint16_t get16(const uint8_t *at);
+
+/* RFC 1071: the checksum of @length bytes, as the number that stands in the header. */
+uint16_t slow_checksum(const uint8_t *bytes, size_t length);
+
+/* Writes the IP header's checksum anew, after a test has changed the header. */
+void ip_checksum_again(struct frame *frame);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "src/base/cleanup.h"
+
+#include "tests/packet/harness.h"
+
+#define NAME(NAME_, name_, help_) #name_,
+
+static const char *const reason_names[] = { WEIR_REASONS(NAME) };
+static const char *const verdict_names[] = { "aborted", "drop", "pass", "tx", "redirect" };
+
+static uint32_t run(struct world *world, const struct frame *in, struct frame *out)
+{
+	struct xdp_md context = {
+		.data_end = (uint32_t)in->length,
+		.ingress_ifindex = world->ingress,
+	};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in->bytes,
+		    .data_size_in = (uint32_t)in->length, .data_out = out->bytes,
+		    .data_size_out = sizeof(out->bytes), .ctx_in = &context,
+		    .ctx_size_in = sizeof(context), .repeat = 1);
+	int r = bpf_prog_test_run_opts(datapath_xdp_fd(world->datapath), &options);
+
+	if (r)
+		print_error("BPF_PROG_TEST_RUN: %s\n", strerror(-r));
+	assert_int_equal(r, 0);
+	out->length = options.data_size_out;
+	world->sent++;
+	return options.retval;
+}
+
+uint32_t world_run_quickly(struct world *world, const struct frame *frame)
+{
+	struct frame out;
+
+	return run(world, frame, &out);
+}
+
+void world_read_counters(struct world *world)
+{
+	assert_int_equal(datapath_read_counters(world->datapath, &world->counters), 0);
+}
+
+struct outcome world_run(struct world *world, const struct frame *frame)
+{
+	struct weir_counters before;
+	struct outcome outcome;
+	int moved = 0;
+
+	world_read_counters(world);
+	before = world->counters;
+	outcome.verdict = run(world, frame, &outcome.frame);
+	world_read_counters(world);
+	for (int i = 0; i < WEIR_REASON_COUNT; i++) {
+		uint64_t more = world->counters.reasons[i] - before.reasons[i];
+
+		if (more)
+			outcome.reason = i;
+		moved += (int)more;
+	}
+	assert_int_equal(moved, 1);
+	assert_int_equal(world->counters.packets, before.packets + 1);
+	return outcome;
+}
+
+static void print_frame(const char *what, const struct frame *frame)
+{
+	char line[3 * 16 + 1];
+
+	print_error("%s, %zu bytes\n", what, frame->length);
+	for (size_t i = 0; i < frame->length && i < 128; i++) {
+		snprintf(line + i % 16 * 3, 4, "%02x ", frame->bytes[i]);
+		if (i % 16 == 15 || i + 1 == frame->length)
+			print_error("  %3zu  %s\n", i / 16 * 16, line);
+	}
+}
+
+static bool frames_equal(const struct frame *a, const struct frame *b)
+{
+	return a->length == b->length && !memcmp(a->bytes, b->bytes, a->length);
+}
+
+void world_send_(struct world *world, const struct frame *in, enum weir_reason reason,
+		 uint32_t verdict, const struct frame *out, const char *file, int line)
+{
+	struct outcome outcome = world_run(world, in);
+	size_t at = 0;
+
+	if (!out)
+		out = in;
+	if (outcome.reason == reason && outcome.verdict == verdict &&
+	    frames_equal(&outcome.frame, out))
+		return;
+	print_error("expected %s %s, got %s %s\n", reason_names[reason], verdict_names[verdict],
+		    reason_names[outcome.reason], verdict_names[outcome.verdict]);
+	while (at < out->length && at < outcome.frame.length &&
+	       out->bytes[at] == outcome.frame.bytes[at])
+		at++;
+	if (!frames_equal(&outcome.frame, out))
+		print_error("first difference at byte %zu\n", at);
+	print_frame("frame in", in);
+	print_frame("expected", out);
+	print_frame("got", &outcome.frame);
+	_fail(file, line);
+}
+
+int world_map(const struct world *world, const char *name)
+{
+	uint32_t ids[64];
+	struct bpf_prog_info program = { .nr_map_ids = 64, .map_ids = (uintptr_t)ids };
+	uint32_t size = sizeof(program);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(datapath_xdp_fd(world->datapath), &program, &size),
+			 0);
+	for (uint32_t i = 0; i < program.nr_map_ids; i++) {
+		_cleanup_close_ int fd = bpf_map_get_fd_by_id(ids[i]);
+		struct bpf_map_info map = {};
+
+		size = sizeof(map);
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &map, &size) && !strcmp(map.name, name))
+			return dup(fd);
+	}
+	print_error("no map %s\n", name);
+	fail();
+	return -1;
+}
+
+static bool is_live(const struct weir_flow4 *flow)
+{
+	return flow->control.state == WEIR_FLOW_HALF_OPEN ||
+	       flow->control.state == WEIR_FLOW_ESTABLISHED ||
+	       flow->control.state == WEIR_FLOW_CLOSING;
+}
+
+const struct weir_flow4 *flow_of(const struct world *world, const struct segment *from_client)
+{
+	bool udp = from_client->protocol == PROTOCOL_UDP;
+
+	for (uint32_t i = 0; i < world->tables->records; i++) {
+		const struct weir_flow4 *flow = &world->tables->flows4[i];
+
+		if (is_live(flow) && !!(flow->control.flags & WEIR_FLOW_UDP) == udp &&
+		    flow->client.source == htonl(from_client->source) &&
+		    flow->client.destination == htonl(from_client->destination) &&
+		    flow->client.source_port == htons(from_client->source_port) &&
+		    flow->client.destination_port == htons(from_client->destination_port))
+			return flow;
+	}
+	return NULL;
+}
+
+uint32_t flow_id(const struct world *world, const struct weir_flow4 *flow)
+{
+	return (uint32_t)(flow - world->tables->flows4);
+}
+
+void flow_write(const struct world *world, const struct weir_flow4 *at,
+		const struct weir_flow4 *value)
+{
+	_cleanup_close_ int flows = world_map(world, "flows4");
+	uint32_t id = flow_id(world, at);
+
+	assert_int_equal(bpf_map_update_elem(flows, &id, value, BPF_EXIST), 0);
+}
+
+void flow_age(const struct world *world, const struct weir_flow4 *flow, uint32_t jiffies)
+{
+	struct weir_flow4 older = *flow;
+
+	older.last_seen -= jiffies;
+	if (flow->control.flags & WEIR_FLOW_UDP)
+		older.created -= jiffies;
+	flow_write(world, flow, &older);
+}
+
+uint32_t jiffies_of_ms(const struct world *world, uint32_t ms)
+{
+	return (uint32_t)((uint64_t)ms * world->tables->runtime->hz / 1000);
+}

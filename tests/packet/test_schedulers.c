@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <arpa/inet.h>
+#include <stdlib.h>
+
+#include "tests/packet/talk.h"
+
+#define MOST_BACKENDS 1024
+
+/* A TCP service on port 7000 with @count backends of these weights (NULL: all 1). Ids from 5 on. */
+static uint32_t service_with(struct world *world, enum weir_scheduler scheduler, uint32_t count,
+			     const uint32_t *weights)
+{
+	struct slot_candidate *candidates = calloc(count, sizeof(*candidates));
+	uint32_t first = world->backends;
+
+	assert_non_null(candidates);
+	world_service(world, 30, WEIR, 7000, PROTOCOL_TCP, 0);
+	for (uint32_t i = 0; i < count; i++) {
+		candidates[i].backend = world_backend(world, 30, IP4(192, 168, 178, 11) + i, 8000);
+		candidates[i].weight = weights ? weights[i] : 1;
+	}
+	world_slots(world, 30, scheduler, candidates, count);
+	free(candidates);
+	return first;
+}
+
+static struct segment syn_from(uint32_t address, uint16_t port)
+{
+	return tcp_segment(address, port, WEIR, 7000, SYN);
+}
+
+/* Opens a flow; returns its backend's place in the service. */
+static uint32_t backend_of(struct world *world, uint32_t first, uint32_t address, uint16_t port)
+{
+	struct segment syn = syn_from(address, port);
+	struct frame frame = frame_of(&syn);
+
+	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_NEW_FLOW);
+	return flow_of(world, &syn)->backend_id - first;
+}
+
+/* The backend refuses the connection of this client port. */
+static void finish(struct world *world, uint16_t port)
+{
+	struct segment syn = syn_from(CLIENT, port), reset;
+	const struct weir_flow4 *flow = flow_of(world, &syn);
+	struct frame frame;
+
+	assert_non_null(flow);
+	reset = tcp_segment(ntohl(flow->backend.source), 8000, WEIR,
+			    ntohs(flow->backend.destination_port), RST | ACK);
+	reset.acknowledgement = syn.sequence + 1;
+	frame = frame_of(&reset);
+	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_TO_CLIENT);
+	assert_int_equal(flow->control.state, WEIR_FLOW_CLOSING);
+}
+
+static void rr_alternates(void **state)
+{
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_RR, 2, NULL);
+	uint32_t start = backend_of(*state, first, CLIENT, 39999);
+
+	for (uint16_t i = 1; i <= 20; i++)
+		assert_int_equal(backend_of(*state, first, CLIENT, (uint16_t)(40000 + i)),
+				 (start + i) % 2);
+}
+
+static void rr_over_many(void **state)
+{
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_RR, 7, NULL);
+	uint32_t start = backend_of(*state, first, CLIENT, 39999);
+
+	for (uint16_t i = 1; i <= 28; i++)
+		assert_int_equal(backend_of(*state, first, CLIENT, (uint16_t)(40000 + i)),
+				 (start + i) % 7);
+}
+
+static void wrr_1_to_2(void **state)
+{
+	const uint32_t weights[] = { 1, 2 };
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_WRR, 2, weights);
+	uint32_t seen[60], heavy;
+
+	for (uint16_t i = 0; i < 60; i++)
+		seen[i] = backend_of(*state, first, CLIENT, (uint16_t)(40000 + i));
+	for (int i = 0; i + 3 <= 60; i++) {
+		heavy = seen[i] + seen[i + 1] + seen[i + 2]; /* backend 1 is the heavy one */
+		assert_int_equal(heavy, 2);
+	}
+}
+
+static void wrr_5_1_1_is_smooth(void **state)
+{
+	const uint32_t weights[] = { 5, 1, 1 };
+	const uint32_t expected[] = { 0, 0, 1, 0, 2, 0, 0 };
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_WRR, 3, weights);
+
+	for (uint16_t i = 0; i < 21; i++)
+		assert_int_equal(backend_of(*state, first, CLIENT, (uint16_t)(40000 + i)),
+				 expected[i % 7]);
+}
+
+/* What a Linux client does: even ports, one after the other. */
+static void hash_halves_even_ports(void **state)
+{
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 2, NULL);
+	uint32_t count[2] = { 0 };
+
+	for (uint16_t i = 0; i < 300; i++)
+		count[backend_of(*state, first, CLIENT, (uint16_t)(40000 + 2 * i))]++;
+	assert_in_range(count[0], 105, 195);
+	assert_int_equal(count[0] + count[1], 300);
+}
+
+/* Chi-square: mean n - 1, variance 2 (n - 1); four standard deviations above. */
+static void hash_is_even_for_2_to_64(void **state)
+{
+	for (uint32_t backends = 2; backends <= 64; backends *= 2) {
+		struct world *world = world_open(1024, 64);
+		uint32_t first = service_with(world, WEIR_SCHEDULER_HASH, backends, NULL);
+		uint32_t count[64] = { 0 }, flows = 40 * backends;
+		double chi = 0, bound = backends - 1;
+
+		for (uint32_t i = 0; i < flows; i++)
+			count[backend_of(world, first, CLIENT, (uint16_t)(32768 + 2 * i))]++;
+		for (uint32_t i = 0; i < backends; i++)
+			chi += (count[i] - 40.0) * (count[i] - 40.0) / 40.0;
+		/* (4 sqrt(2 b))^2 = 32 b, without libm */
+		if (chi > bound)
+			assert_true((chi - bound) * (chi - bound) < 32 * bound);
+		world_close(world);
+	}
+}
+
+static void hash_is_stable(void **state)
+{
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 5, NULL);
+	uint32_t seen[40];
+
+	for (uint16_t i = 0; i < 40; i++)
+		seen[i] = backend_of(*state, first, CLIENT, (uint16_t)(40000 + i));
+	for (uint16_t i = 0; i < 40; i++) {
+		finish(*state, (uint16_t)(40000 + i));
+		assert_int_equal(backend_of(*state, first, CLIENT, (uint16_t)(40000 + i)), seen[i]);
+	}
+}
+
+static void hash_follows_weights(void **state)
+{
+	const uint32_t weights[] = { 1, 3 };
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 2, weights);
+	uint32_t count[2] = { 0 };
+
+	for (uint16_t i = 0; i < 400; i++)
+		count[backend_of(*state, first, CLIENT, (uint16_t)(40000 + 2 * i))]++;
+	assert_in_range(count[0], 65, 135);
+}
+
+static void set_load(struct world *world, uint32_t backend, uint32_t half_open,
+		     uint32_t established, uint32_t failed)
+{
+	struct weir_load *load = &world->tables->loads[backend];
+
+	load->half_open = half_open;
+	load->established = established;
+	load->failed = failed;
+}
+
+static void lc_takes_the_least(void **state)
+{
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_LC, 3, NULL);
+
+	for (uint16_t round = 0; round < 9; round++) {
+		uint32_t idle = round % 3;
+
+		for (uint32_t i = 0; i < 3; i++)
+			set_load(world, first + i, round < 3 ? 5 : 1, round < 6 ? 5 : 1, 5);
+		set_load(world, first + idle, round < 3 ? 4 : 1, round < 6 && round >= 3 ? 4 : 5,
+			 round >= 6 ? 0 : 5);
+		assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(40000 + round)), idle);
+	}
+	for (uint32_t i = 0; i < 3; i++) /* what the test has made up */
+		set_load(world, first + i, 3, 0, 0);
+}
+
+static void lc_fills_evenly(void **state)
+{
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_LC, 4, NULL), count[4] = { 0 };
+
+	for (uint16_t i = 0; i < 40; i++)
+		count[backend_of(*state, first, CLIENT, (uint16_t)(40000 + i))]++;
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(count[i], 10);
+}
+
+/* Ties go round: four idle backends get one each, not all to the first. */
+static void lc_ties_go_round(void **state)
+{
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_LC, 4, NULL), count[4] = { 0 };
+
+	for (uint16_t i = 0; i < 40; i++) {
+		count[backend_of(world, first, CLIENT, (uint16_t)(40000 + i))]++;
+		finish(world, (uint16_t)(40000 + i));
+		for (uint32_t j = 0; j < 4; j++)
+			world->tables->loads[first + j].failed = 0;
+	}
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(count[i], 10);
+}
+
+/* Flows that end make room: the next ones go where they ended. */
+static void lc_follows_closing(void **state)
+{
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_LC, 3, NULL), place[30];
+
+	for (uint16_t i = 0; i < 30; i++)
+		place[i] = backend_of(world, first, CLIENT, (uint16_t)(40000 + i));
+	for (uint16_t i = 0; i < 30; i++)
+		if (place[i] == 1)
+			finish(world, (uint16_t)(40000 + i));
+	world->tables->loads[first + 1].failed = 0;
+	for (uint16_t i = 0; i < 10; i++)
+		assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(50000 + i)), 1);
+}
+
+/* A backend that refuses all must not look idle. */
+static void lc_is_not_drawn_to_refusal(void **state)
+{
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_LC, 2, NULL), count[2] = { 0 };
+
+	for (uint16_t i = 0; i < 40; i++) {
+		uint32_t place = backend_of(world, first, CLIENT, (uint16_t)(40000 + i));
+
+		count[place]++;
+		if (!place)
+			finish(world, (uint16_t)(40000 + i));
+	}
+	assert_in_range(count[0], 19, 21);
+	assert_int_equal(world->tables->loads[first].failed, count[0]);
+}
+
+static void wlc_follows_weights(void **state)
+{
+	const uint32_t weights[] = { 1, 2, 5 };
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_WLC, 3, weights);
+	uint32_t count[3] = { 0 };
+
+	for (uint16_t i = 0; i < 40; i++)
+		count[backend_of(*state, first, CLIENT, (uint16_t)(40000 + i))]++;
+	assert_in_range(count[0], 4, 6);
+	assert_in_range(count[1], 9, 11);
+	assert_in_range(count[2], 24, 26);
+}
+
+/* Products beyond 32 bits. */
+static void wlc_with_large_loads(void **state)
+{
+	const uint32_t weights[] = { 256, 255 };
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_WLC, 2, weights);
+
+	set_load(world, first, 0, 20000000, 0);
+	set_load(world, first + 1, 0, 19900000, 0);
+	assert_int_equal(backend_of(world, first, CLIENT, 40000), 1);
+	set_load(world, first + 1, 0, 19990000, 0);
+	assert_int_equal(backend_of(world, first, CLIENT, 40001), 0);
+	set_load(world, first, 1, 0, 0);
+	set_load(world, first + 1, 1, 0, 0);
+}
+
+static void lc_over_1024(void **state)
+{
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_LC, MOST_BACKENDS, NULL);
+
+	for (uint32_t i = 0; i < MOST_BACKENDS; i++)
+		set_load(world, first + i, 0, 3, 0);
+	for (uint32_t idle = 0; idle < MOST_BACKENDS; idle += 31) {
+		set_load(world, first + idle, 0, 2, 0);
+		assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(40000 + idle)), idle);
+		set_load(world, first + idle, 1, 2, 0);
+	}
+	for (uint32_t i = 0; i < MOST_BACKENDS; i++)
+		set_load(world, first + i, i % 31 ? 0 : 1, 0, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		world_test(rr_alternates),
+		world_test(rr_over_many),
+		world_test(wrr_1_to_2),
+		world_test(wrr_5_1_1_is_smooth),
+		world_test(hash_halves_even_ports),
+		cmocka_unit_test(hash_is_even_for_2_to_64),
+		world_test(hash_is_stable),
+		world_test(hash_follows_weights),
+		world_test(lc_takes_the_least),
+		world_test(lc_fills_evenly),
+		world_test(lc_ties_go_round),
+		world_test(lc_follows_closing),
+		world_test(lc_is_not_drawn_to_refusal),
+		world_test(wlc_follows_weights),
+		world_test(wlc_with_large_loads),
+		world_test(lc_over_1024),
+	};
+
+	return packet_tests(tests);
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/base/cleanup.h"
+
+#include "tests/packet/harness.h"
+
+/* What the records say, against which everything else is held. */
+struct truth {
+	struct weir_load *loads; /* by backend id: half_open, established, snat_ports */
+	int64_t flows[WEIR_FLOW_STATES];
+	uint32_t records; /* not free */
+	uint32_t udp_established;
+	uint32_t live;
+};
+
+static bool is_live(uint8_t state)
+{
+	return state == WEIR_FLOW_HALF_OPEN || state == WEIR_FLOW_ESTABLISHED ||
+	       state == WEIR_FLOW_CLOSING;
+}
+
+static void truth_add(const struct weir_flow4 *flow, struct truth *truth)
+{
+	struct weir_load *load = &truth->loads[flow->backend_id];
+	uint8_t state = flow->control.state;
+
+	truth->flows[state]++;
+	if (state != WEIR_FLOW_FREE)
+		truth->records++;
+	if (!is_live(state))
+		return;
+	truth->live++;
+	load->snat_ports++;
+	if (state == WEIR_FLOW_HALF_OPEN)
+		load->half_open++;
+	if (state == WEIR_FLOW_ESTABLISHED) {
+		load->established++;
+		if (flow->control.flags & WEIR_FLOW_UDP)
+			truth->udp_established++;
+	}
+}
+
+static void truth_read(const struct world *world, struct truth *truth)
+{
+	*truth = (struct truth){
+		.loads = calloc(world->tables->sizes.backends, sizeof(*truth->loads)),
+	};
+	assert_non_null(truth->loads);
+	for (uint32_t i = 0; i < world->tables->records; i++)
+		truth_add(&world->tables->flows4[i], truth);
+}
+
+static void verify_loads(const struct world *world, const struct truth *truth)
+{
+	uint64_t total = 0;
+
+	for (uint32_t i = 0; i < world->tables->sizes.backends; i++) {
+		const struct weir_load *load = &world->tables->loads[i];
+
+		assert_int_equal(load->half_open, truth->loads[i].half_open);
+		assert_int_equal(load->established, truth->loads[i].established);
+		assert_int_equal(load->snat_ports, truth->loads[i].snat_ports);
+		total += load->total;
+	}
+	assert_int_equal(total, world->counters.reasons[WEIR_REASON_NEW_FLOW] + world->unsent);
+}
+
+/* The entry of @side leads to record @id, this generation, this direction. */
+static void verify_entry(int index, const struct weir_side4 *side, uint32_t id,
+			 union weir_flow_control control, enum weir_direction direction)
+{
+	struct weir_tuple4 key = {
+		.source = side->source,
+		.destination = side->destination,
+		.source_port = side->source_port,
+		.destination_port = side->destination_port,
+		.protocol = control.flags & WEIR_FLOW_UDP ? PROTOCOL_UDP : PROTOCOL_TCP,
+	};
+	union weir_index entry;
+
+	assert_int_equal(bpf_map_lookup_elem(index, &key, &entry.word), 0);
+	assert_int_equal(entry.record, id);
+	assert_int_equal(entry.generation, control.generation);
+	assert_int_equal(entry.direction, direction);
+}
+
+static void verify_index(const struct world *world, const struct truth *truth)
+{
+	_cleanup_close_ int index = world_map(world, "index4");
+	struct weir_tuple4 key, *last = NULL;
+	uint32_t entries = 0;
+
+	for (uint32_t i = 0; i < world->tables->records; i++) {
+		const struct weir_flow4 *flow = &world->tables->flows4[i];
+
+		if (!is_live(flow->control.state))
+			continue;
+		verify_entry(index, &flow->client, i, flow->control, WEIR_FROM_CLIENT);
+		verify_entry(index, &flow->backend, i, flow->control, WEIR_FROM_BACKEND);
+	}
+	while (!bpf_map_get_next_key(index, last, &key)) {
+		last = &key;
+		entries++;
+	}
+	assert_int_equal(entries, 2 * truth->live);
+}
+
+void world_verify(struct world *world)
+{
+	const struct weir_shared *shared = world->tables->shared;
+	struct truth truth;
+	uint64_t sum = 0;
+
+	world_read_counters(world);
+	for (int i = 0; i < WEIR_REASON_COUNT; i++)
+		sum += world->counters.reasons[i];
+	assert_int_equal(sum, world->sent);
+	assert_int_equal(world->counters.packets, world->sent);
+
+	truth_read(world, &truth);
+	for (int state = WEIR_FLOW_HALF_OPEN; state <= WEIR_FLOW_CLOSING; state++)
+		assert_int_equal(world->counters.flows[state], truth.flows[state]);
+	assert_int_equal(shared->records, truth.records);
+	assert_int_equal(shared->udp_established, truth.udp_established);
+	verify_loads(world, &truth);
+	verify_index(world, &truth);
+	free(truth.loads);
+}
+
+void world_verify_ids(struct world *world)
+{
+	_cleanup_close_ int queue = world_map(world, "free_records");
+	_cleanup_free_ bool *seen = calloc(world->tables->records, sizeof(*seen));
+	uint32_t id;
+
+	assert_non_null(seen);
+	while (!bpf_map_lookup_and_delete_elem(queue, NULL, &id)) {
+		assert_true(id < world->tables->records);
+		assert_false(seen[id]);
+		assert_int_equal(world->tables->flows4[id].control.state, WEIR_FLOW_FREE);
+		seen[id] = true;
+	}
+	for (id = 0; id < world->tables->records; id++)
+		assert_true(seen[id] ==
+			    (world->tables->flows4[id].control.state == WEIR_FLOW_FREE));
+}
+
+void assert_flows_(struct world *world, int half_open, int established, int closing,
+		   const char *file, int line)
+{
+	int seen[WEIR_FLOW_STATES] = { 0 };
+
+	for (uint32_t i = 0; i < world->tables->records; i++)
+		seen[world->tables->flows4[i].control.state]++;
+	world_verify(world);
+	if (seen[WEIR_FLOW_HALF_OPEN] == half_open && seen[WEIR_FLOW_ESTABLISHED] == established &&
+	    seen[WEIR_FLOW_CLOSING] == closing)
+		return;
+	print_error("expected %d half open, %d established, %d closing; got %d, %d, %d\n",
+		    half_open, established, closing, seen[WEIR_FLOW_HALF_OPEN],
+		    seen[WEIR_FLOW_ESTABLISHED], seen[WEIR_FLOW_CLOSING]);
+	_fail(file, line);
+}
