@@ -59,7 +59,8 @@ enum weir_scheduler {
 };
 
 enum weir_service_flag {
-	WEIR_SERVICE_SILENT = 1 << 0, /* on_no_backend: drop */
+	WEIR_SERVICE_SILENT = 1 << 0,	   /* on_no_backend: drop */
+	WEIR_SERVICE_KEEP_CLIENT = 1 << 1, /* snat: off; backends route their replies through weir */
 };
 
 /* Timeouts in jiffies, each from the flow's last packet. */
@@ -95,7 +96,9 @@ struct weir_backend {
 	__be16 port;
 	__u16 hop; /* index in `next_hops` */
 	__u32 service;
-	__u64 reserved[4];
+	__u32 port_queue; /* index in `port_queues` while its ports run short, 0: none */
+	__u32 zero;
+	__u64 reserved[3];
 };
 
 /*
@@ -150,7 +153,7 @@ struct weir_runtime {
 	__u32 flows_limit;
 	__u32 udp_limit; /* established UDP flows */
 	__u32 hz;        /* jiffies a second */
-	__u32 zero;
+	__u32 time_wait; /* jiffies that a backend holds a connection it closed first */
 };
 
 _Static_assert(sizeof(struct weir_listener) == 32, "half a cache line");

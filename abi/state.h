@@ -29,10 +29,30 @@ struct weir_traffic {
 struct weir_load {
 	__u32 half_open;
 	__u32 established;
-	__u32 failed; /* handshakes that failed lately; the sweep lets it decay */
+	__u32 failed; /* handshakes refused or not answered; the daemon lets it decay */
 	__u32 snat_ports; /* source ports in use */
 	__u64 total;      /* flows ever created */
 	__u64 cursor;     /* next place in the rotation of source ports */
+};
+
+/*
+ * `port_queues`: free source ports of backends that run short of them, so that a new flow need not
+ * search. A ring under `lock`; entries may be stale, the insert into the index decides.
+ */
+#define WEIR_PORT_QUEUE_PLACES 4096 /* a power of two */
+
+struct weir_free_port {
+	__be32 address;
+	__be16 port;
+	__u16 zero;
+};
+
+struct weir_port_queue {
+	__u32 lock; /* struct bpf_spin_lock */
+	__u32 head; /* next to pop */
+	__u32 tail; /* next to push; tail - head ports wait */
+	__u32 zero;
+	struct weir_free_port ports[WEIR_PORT_QUEUE_PLACES];
 };
 
 /* `audits`, indexed by backend id: what the sweep counted in its current walk. */
@@ -79,7 +99,8 @@ struct weir_event {
 /*
  * Contexts of the `syscall` programs. weir_fill puts ids [first, first + count) into the queue of free
  * ids. weir_sweep expires, frees and audits these records; the fields after `count` are its output.
- * weir_read_clock reads both clocks.
+ * weir_find_ports looks at source ports [first, first + count) of a backend's space and puts the free
+ * ones into its queue, `found` of them. weir_read_clock reads both clocks.
  */
 struct weir_sweep {
 	__u32 first; /* record ids [first, first + count) */
@@ -89,6 +110,17 @@ struct weir_sweep {
 	__u32 half_open; /* records seen in this state and not expired */
 	__u32 established;
 	__u32 closing;
+	__u32 quarantine;
+	__u32 zero;
+};
+
+struct weir_port_search {
+	__u32 backend_id;
+	__u32 first; /* place in {ports} x {addresses} */
+	__u32 count;
+	__u32 clear; /* 1: empty the queue first */
+	__u32 found;
+	__u32 waiting; /* ports in the queue afterwards */
 };
 
 struct weir_clock {

@@ -9,93 +9,11 @@
 #include "flow.h"
 #include "schedule.h"
 #include "service.h"
+#include "snat.h"
 
 #ifndef AF_INET
 #define AF_INET 2
 #endif
-
-/* How many source ports a new flow may try, the client's own and the rotation's included. */
-#define SNAT_PROBES 128
-
-struct snat_search {
-	struct weir_tuple4 key; /* of replies: backend -> SNAT address */
-	union weir_index entry;
-	__u32 record;
-	union weir_range pool;
-	__u32 table;
-	__u32 found;
-};
-
-/*
- * Tries to own the source address and port at @place of the space {ports} x {addresses}. The insert
- * is the lock: who gets the entry in owns the port. The record says so before others can see it.
- */
-static __always_inline int snat_take(struct snat_search *search, __u32 address, __u16 port)
-{
-	struct weir_address *source = array_at(&snat_addresses, search->pool.offset + address);
-	struct weir_flow4 *flow = array_at(&flows4, search->record);
-	struct weir_counters *counters_ = WEIR_ONLY(counters);
-
-	if (!source || !flow || !counters_)
-		return 0;
-	search->key.destination = source->word[3];
-	search->key.destination_port = bpf_htons(port);
-	flow->backend.destination = search->key.destination;
-	flow->backend.destination_port = search->key.destination_port;
-	search->found = !bpf_map_update_elem(&index4, &search->key, &search->entry.word,
-					     BPF_NOEXIST);
-	if (!search->found)
-		counters_->snat_probes++;
-	return search->found;
-}
-
-/* How many places there are. */
-static __always_inline __u64 snat_space(const struct snat_search *search)
-{
-	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
-
-	return ports ? (__u64)ports->count * search->pool.length : 0;
-}
-
-static __always_inline int snat_take_place(struct snat_search *search, __u64 place)
-{
-	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
-	__u32 count;
-
-	if (!ports)
-		return 0;
-	count = ports->count;
-	if (!count || !search->pool.length)
-		return 0;
-	return snat_take(search, place % search->pool.length,
-			 ports->port[(place / search->pool.length) % count & 0xffff]);
-}
-
-/* Any place: after the first two tries the free ports are anywhere. Of few, each is tried. */
-static long snat_probe(__u32 step, struct snat_search *search)
-{
-	if (snat_space(search) <= SNAT_PROBES - 2)
-		return snat_take_place(search, step);
-	return snat_take_place(search, (__u64)bpf_get_prandom_u32() << 16 ^ bpf_get_prandom_u32());
-}
-
-/* The client's own port if weir may use it, else the one unused for longest, else any. */
-static __always_inline int snat_allocate(struct snat_search *search, __u16 client_port,
-					 __u32 backend_id, __u32 hash)
-{
-	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
-	struct weir_load *load = array_at(&loads, backend_id);
-
-	if (!ports || !load || !search->pool.length)
-		return 0;
-	if (ports->allowed[client_port / 64] >> (client_port % 64) & 1 &&
-	    snat_take(search, hash % search->pool.length, client_port))
-		return 1;
-	if (snat_take_place(search, __sync_fetch_and_add(&load->cursor, 1)))
-		return 1;
-	bpf_loop((__u64)(SNAT_PROBES - 2), snat_probe, search, 0);
-	return search->found;
-}
 
 /*
  * The next hop towards the client: the gateway of the route to it, if the daemon knows that one, else
@@ -254,6 +172,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	union weir_index entry = {};
 	struct weir_flow4 *flow;
 	__u32 backend_id;
+	int owned;
 
 	if (!service || !runtime_)
 		return WEIR_REASON_NO_BACKEND;
@@ -276,8 +195,12 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	search.key.protocol = packet->tuple.protocol;
 	search.pool.word = READ_WORD(backend->snat.word);
 	search.table = runtime_->snat_table & 1;
-	if (!snat_allocate(&search, bpf_ntohs(packet->tuple.source_port), backend_id,
-			   weir_hash_tuple4(&packet->tuple))) {
+	search.sequence = packet->sequence;
+	if (service->flags & WEIR_SERVICE_KEEP_CLIENT)
+		owned = snat_take(&search, packet->tuple.source, packet->tuple.source_port);
+	else
+		owned = snat_allocate(&search, &packet->tuple, backend_id, backend->port_queue);
+	if (!owned) {
 		record_give_back(flow, search.record);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}

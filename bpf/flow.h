@@ -120,24 +120,96 @@ static __always_inline void side_to_tuple(const struct weir_side4 *side, __u8 pr
 	};
 }
 
+/* Puts a free port at the end of a queue. 0: the queue is full. */
+static __always_inline int port_push(__u32 queue_id, struct weir_free_port port)
+{
+	struct weir_port_queue_locked *queue = array_at(&port_queues, queue_id);
+	int room;
+
+	if (!queue)
+		return 0;
+	bpf_spin_lock(&queue->lock);
+	room = queue->tail - queue->head < WEIR_PORT_QUEUE_PLACES;
+	if (room) {
+		queue->ports[queue->tail & (WEIR_PORT_QUEUE_PLACES - 1)] = port;
+		queue->tail++;
+	}
+	bpf_spin_unlock(&queue->lock);
+	return room;
+}
+
+/* The flow owns its source port no more. */
+static __always_inline void flow_port_gone(const struct weir_flow4 *flow)
+{
+	struct weir_load *load = array_at(&loads, flow->backend_id);
+
+	if (load)
+		__sync_fetch_and_add(&load->snat_ports, -1);
+}
+
+/* Takes the index entry of one direction away. */
+static __always_inline void flow_unlink(const struct weir_side4 *side, __u8 protocol)
+{
+	struct weir_tuple4 key;
+
+	side_to_tuple(side, protocol, &key);
+	bpf_map_delete_elem(&index4, &key);
+}
+
+/* Gives the source port back; a backend that runs short gets it into its queue at once. */
+static __noinline int flow_release_port(struct weir_flow4 *flow, __u8 protocol)
+{
+	struct weir_free_port port = {};
+	struct weir_backend *backend;
+
+	if (!flow)
+		return 0;
+	flow_unlink(&flow->backend, protocol);
+	flow_port_gone(flow);
+	backend = array_at(&backends, flow->backend_id);
+	if (backend && backend->port_queue) {
+		port.address = flow->backend.destination;
+		port.port = flow->backend.destination_port;
+		port_push(backend->port_queue, port);
+	}
+	return 0;
+}
+
 /* Takes both index entries and the port away. Only for who swapped the record from @old to DEAD. */
 static __noinline int flow_remove(struct weir_flow4 *flow, __u64 old_word)
 {
 	union weir_flow_control old = { .word = old_word };
-	struct weir_load *load;
-	struct weir_tuple4 key;
 
 	if (!flow)
 		return 0;
-	side_to_tuple(&flow->client, control_protocol(old), &key);
-	bpf_map_delete_elem(&index4, &key);
-	side_to_tuple(&flow->backend, control_protocol(old), &key);
-	bpf_map_delete_elem(&index4, &key);
+	flow_unlink(&flow->client, control_protocol(old));
+	flow_release_port(flow, control_protocol(old));
 	flow_moved(flow, old, WEIR_FLOW_DEAD);
-	load = array_at(&loads, flow->backend_id);
-	if (load)
-		__sync_fetch_and_add(&load->snat_ports, -1);
 	return 0;
+}
+
+/* The flow is over, but the backend holds its end in TIME_WAIT: the port is not to be used. */
+static __always_inline int flow_must_rest(union weir_flow_control control)
+{
+	return (control.flags & (WEIR_FLOW_BACKEND_WAITS | WEIR_FLOW_RESET | WEIR_FLOW_UDP)) ==
+	       WEIR_FLOW_BACKEND_WAITS;
+}
+
+/* Ends a CLOSING flow, as @old: at once, or by way of its quarantine. 0: another CPU was faster. */
+static __always_inline int flow_end(struct weir_flow4 *flow, union weir_flow_control old)
+{
+	union weir_flow_control next = old;
+
+	next.state = flow_must_rest(old) ? WEIR_FLOW_QUARANTINE : WEIR_FLOW_DEAD;
+	if (!flow_swap(flow, old, next))
+		return 0;
+	if (next.state == WEIR_FLOW_DEAD) {
+		flow_remove(flow, old.word);
+	} else {
+		flow_unlink(&flow->client, IPPROTO_TCP);
+		flow_moved(flow, old, WEIR_FLOW_QUARANTINE);
+	}
+	return 1;
 }
 
 /* Gives the id of a record that is out of use back to the queue. */

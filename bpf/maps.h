@@ -16,6 +16,15 @@
 /* Fixed when the object is loaded. */
 const volatile __u32 half_open_places = 1;
 
+/* struct weir_port_queue as the kernel wants to see it. */
+struct weir_port_queue_locked {
+	struct bpf_spin_lock lock;
+	__u32 head;
+	__u32 tail;
+	__u32 zero;
+	struct weir_free_port ports[WEIR_PORT_QUEUE_PLACES];
+};
+
 #define WEIR_ARRAY(name_, value_, flags_)                                                          \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
@@ -52,6 +61,7 @@ struct {
 } gateways SEC(".maps");
 
 /* State. */
+WEIR_ARRAY(port_queues, struct weir_port_queue_locked, 0);
 WEIR_ARRAY(shared, struct weir_shared, BPF_F_MMAPABLE);
 WEIR_ARRAY(service_state, struct weir_service_state, BPF_F_MMAPABLE);
 WEIR_ARRAY(loads, struct weir_load, BPF_F_MMAPABLE);

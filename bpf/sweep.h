@@ -9,10 +9,13 @@
 static __always_inline __u32 flow_timeout(union weir_flow_control control, __u32 backend_id)
 {
 	struct weir_backend *backend = array_at(&backends, backend_id);
+	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
 	struct weir_service *service;
 
-	if (!backend)
+	if (!backend || !runtime_)
 		return 0;
+	if (control.state == WEIR_FLOW_QUARANTINE)
+		return runtime_->time_wait;
 	service = array_at(&services, backend->service);
 	if (!service)
 		return 0;
@@ -38,8 +41,10 @@ static __always_inline void sweep_live(__u8 state, __u32 backend_id, struct weir
 		sweep->established++;
 		if (audit)
 			audit->established++;
-	} else {
+	} else if (state == WEIR_FLOW_CLOSING) {
 		sweep->closing++;
+	} else {
+		sweep->quarantine++;
 	}
 }
 
@@ -56,20 +61,53 @@ static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_
 	}
 }
 
-static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow_control old)
+/* Records run short: ports leave their quarantine early. */
+static __always_inline int records_scarce(void)
 {
-	union weir_flow_control dead = old, limbo = old;
-	__u32 idle = (__u32)bpf_jiffies64() - flow->last_seen;
+	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
+	struct weir_shared *shared_ = WEIR_ONLY(shared);
 
-	/* Signed: a packet on another CPU may have been here after our look at the clock. */
-	if ((__s32)idle < 0 || idle <= flow_timeout(old, flow->backend_id))
-		return 0;
+	return runtime_ && shared_ && shared_->records > runtime_->flows_limit / 4 * 3;
+}
+
+/* Ends a flow, or its quarantine, that was silent for too long. 0: another CPU was faster. */
+static __always_inline int sweep_end(struct weir_flow4 *flow, union weir_flow_control old)
+{
+	union weir_flow_control dead = old;
+
+	if (old.state == WEIR_FLOW_CLOSING)
+		return flow_end(flow, old);
 	dead.state = WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, dead))
 		return 0;
+	if (old.state == WEIR_FLOW_QUARANTINE) {
+		flow_release_port(flow, IPPROTO_TCP);
+		return 1;
+	}
+	if (old.state == WEIR_FLOW_HALF_OPEN && !(old.flags & (WEIR_FLOW_REPLIED | WEIR_FLOW_UDP)))
+		flow_refused(flow);
 	flow_remove(flow, old.word);
+	return 1;
+}
+
+static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow_control old)
+{
+	__u32 idle = (__u32)bpf_jiffies64() - flow->last_seen;
+	union weir_flow_control dead, limbo;
+
+	/* Signed: a packet on another CPU may have been here after our look at the clock. */
+	if ((__s32)idle < 0)
+		return 0;
+	if (idle <= flow_timeout(old, flow->backend_id) &&
+	    !(old.state == WEIR_FLOW_QUARANTINE && records_scarce()))
+		return 0;
+	if (!sweep_end(flow, old))
+		return 0;
+	/* Dead by our own hand: this walk counts as the one that saw it. */
+	dead.word = limbo.word = READ_WORD(flow->control.word);
 	limbo.state = WEIR_FLOW_LIMBO;
-	flow_swap(flow, dead, limbo);
+	if (dead.state == WEIR_FLOW_DEAD)
+		flow_swap(flow, dead, limbo);
 	return 1;
 }
 
@@ -85,7 +123,7 @@ static long sweep_step(__u32 step, struct weir_sweep *sweep)
 	control.word = READ_WORD(flow->control.word);
 	if (control.state == WEIR_FLOW_FREE)
 		return 0;
-	if (!state_is_live(control.state))
+	if (control.state >= WEIR_FLOW_DEAD)
 		sweep_dead(flow, control, id, sweep);
 	else if (sweep_expire(flow, control))
 		sweep->expired++;

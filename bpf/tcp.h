@@ -91,9 +91,14 @@ static __always_inline void tcp_established_backend(struct weir_flow4 *flow,
 						    union weir_flow_control *control,
 						    const struct packet *segment)
 {
+	__u8 before = control->flags;
+
 	tcp_established(control, &flow->backend_ack, &flow->backend_next, flow->client_ack,
 			flow->client_next, WEIR_FLOW_FIN_BACKEND, WEIR_FLOW_FIN_CLIENT,
 			WEIR_FLOW_FIN_CLIENT_ACKED, segment);
+	if ((control->flags & ~before & WEIR_FLOW_FIN_BACKEND) &&
+	    !(control->flags & WEIR_FLOW_FIN_CLIENT_ACKED))
+		control->flags |= WEIR_FLOW_BACKEND_WAITS;
 }
 
 static __always_inline void tcp_half_open_client(struct weir_flow4 *flow,

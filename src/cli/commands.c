@@ -61,6 +61,7 @@ static const struct command_option run_options[] = {
 	{ "--udp-share", "PERCENT", "how much of the flows UDP may hold (50)", NULL },
 	{ "--reset-rate", "N", "own TCP resets a second and CPU (10000)", NULL },
 	{ "--icmp-rate", "N", "own ICMP messages a second and CPU (1000)", NULL },
+	{ "--snat", "on|off", "off: keep the client's address; backends route replies here (on)" },
 	{ "--snat-address", "A[,A...]", "source addresses towards backends (egress address)",
 	  NULL },
 	{ "--snat-ports", "LOW-HIGH", "source ports towards backends (1024-65535)", NULL },

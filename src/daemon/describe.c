@@ -138,7 +138,11 @@ json_t *describe_flow(const struct daemon *daemon, const struct weir_flow4 *flow
 {
 	const struct registry *registry = &daemon->registry;
 	uint32_t service = registry->backends[flow->backend_id].service;
+	const struct weir_side4 *backend = &flow->backend;
 	int32_t idle = (int32_t)(now - flow->last_seen);
+	json_t *snat = registry->services[service].config->keep_client ?
+			       json_null() :
+			       describe_address4(backend->destination, backend->destination_port);
 	json_int_t idle_ms = 0;
 
 	if (idle > 0)
@@ -149,8 +153,6 @@ json_t *describe_flow(const struct daemon *daemon, const struct weir_flow4 *flow
 		flow->control.flags & WEIR_FLOW_UDP ? "udp" : "tcp", "client",
 		describe_address4(flow->client.source, flow->client.source_port), "listen",
 		describe_address4(flow->client.destination, flow->client.destination_port),
-		"backend", describe_address4(flow->backend.source, flow->backend.source_port),
-		"snat",
-		describe_address4(flow->backend.destination, flow->backend.destination_port),
+		"backend", describe_address4(backend->source, backend->source_port), "snat", snat,
 		"state", flow_state_name(flow->control.state), "idle_ms", idle_ms);
 }

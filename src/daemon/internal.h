@@ -11,8 +11,10 @@
 #include "src/daemon/grace.h"
 #include "src/daemon/hops.h"
 #include "src/daemon/horizon.h"
+#include "src/daemon/refusals.h"
 #include "src/daemon/registry.h"
 #include "src/daemon/restore.h"
+#include "src/daemon/shortage.h"
 #include "src/daemon/silence.h"
 #include "src/daemon/snat_pool.h"
 #include "src/datapath/datapath.h"
@@ -48,9 +50,14 @@ struct sweep {
 	struct grace_waiter waiter;
 	struct audit_memory *memory; /* indexed by backend id */
 	struct silence *silences;    /* the same */
+	double *fade_rest;	     /* the same: parts of a refusal that have faded */
+	struct refusals *refusals;   /* indexed by service id */
+	struct shortage shortage;
 	uint32_t listened;           /* id of the backend that was last listened to */
 	struct horizon horizon;
 	uint32_t next; /* record that the next chunk begins with */
+	uint32_t quarantine;	  /* records that were in it in the last walk */
+	uint32_t quarantine_now; /* the same, of the walk under way */
 	uint64_t walk_began_ms;
 	uint64_t walk_ended_ms;
 	bool told; /* that the sweep fails */

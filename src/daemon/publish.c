@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* How long a Linux backend holds a connection that it closed first (TCP_TIMEWAIT_LEN). */
+#define TIME_WAIT_MS 60000
+
 /* Rounded up; signed differences of jiffies reach half of 32 bits. */
 static uint32_t to_jiffies(const struct daemon *daemon, uint64_t ms)
 {
@@ -28,6 +31,7 @@ static void publish_runtime(struct daemon *daemon)
 	runtime->flows_limit = limits->flows;
 	runtime->udp_limit = (uint64_t)limits->flows * limits->udp_share / 100;
 	runtime->hz = datapath_hz(daemon->datapath);
+	runtime->time_wait = to_jiffies(daemon, TIME_WAIT_MS);
 }
 
 static void publish_services(struct daemon *daemon)
@@ -38,7 +42,8 @@ static void publish_services(struct daemon *daemon)
 
 		entry->mode = config->mode;
 		entry->scheduler = config->scheduler;
-		entry->flags = config->silent ? WEIR_SERVICE_SILENT : 0;
+		entry->flags = (config->silent ? WEIR_SERVICE_SILENT : 0) |
+			       (config->keep_client ? WEIR_SERVICE_KEEP_CLIENT : 0);
 		entry->timeouts = (struct weir_timeouts){
 			.tcp = to_jiffies(daemon, config->timeouts.tcp),
 			.tcp_handshake = to_jiffies(daemon, config->timeouts.tcp_handshake),

@@ -108,6 +108,7 @@ int registry_sizes(const struct registry *registry, const struct config *config,
 		.listeners = listeners ? listeners : 1,
 		.hops = hops,
 		.snat_addresses = config->snat.address_count + SPARE_SNAT_ADDRESSES,
+		.port_queues = SHORTAGE_QUEUES,
 	};
 	return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "src/daemon/areas.h"
 #include "src/daemon/grace.h"
+#include "src/daemon/shortage.h"
 #include "src/datapath/datapath.h"
 #include "src/model/config.h"
 

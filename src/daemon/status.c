@@ -16,10 +16,11 @@ static json_t *flow_count(struct daemon *daemon, const struct weir_counters *cou
 	for (size_t i = 0; i < daemon->config->service_count; i++)
 		if (daemon->config->services[i].timeouts.tcp_handshake > handshake)
 			handshake = daemon->config->services[i].timeouts.tcp_handshake;
-	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "half_open",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "half_open",
 			 (json_int_t)counters->flows[WEIR_FLOW_HALF_OPEN], "established",
 			 (json_int_t)counters->flows[WEIR_FLOW_ESTABLISHED], "closing",
-			 (json_int_t)counters->flows[WEIR_FLOW_CLOSING], "limit",
+			 (json_int_t)counters->flows[WEIR_FLOW_CLOSING], "quarantine",
+			 (json_int_t)daemon->sweep.quarantine, "limit",
 			 (json_int_t)daemon->tables->runtime->flows_limit, "half_open_horizon_ms",
 			 (json_int_t)horizon_ms(&daemon->sweep.horizon,
 						daemon->config->limits.half_open, handshake));
@@ -78,10 +79,15 @@ static json_t *snat_json(const struct daemon *daemon)
 		const struct backend *backend = &daemon->registry.backends[id];
 		json_int_t used = __atomic_load_n(&daemon->tables->loads[id].snat_ports,
 						  __ATOMIC_RELAXED);
-		json_t *one = json_pack("{s:o, s:I, s:I}", "backend",
-					describe_endpoint(&backend->config->endpoint), "used", used,
-					"limit", (json_int_t)snat_capacity(daemon, id));
+		const struct config_service *service =
+			daemon->registry.services[backend->service].config;
+		json_t *one;
 
+		if (service->keep_client)
+			continue;
+		one = json_pack("{s:s, s:o, s:I, s:I}", "service", service->name, "backend",
+				describe_endpoint(&backend->config->endpoint), "used", used,
+				"limit", (json_int_t)snat_capacity(daemon, id));
 		if (json_array_append_new(list, one) < 0) {
 			json_decref(list);
 			return NULL;

@@ -12,6 +12,11 @@
 #define WALK_MS 900
 #define PERIOD_MS 1000
 
+/* Places in a backend's port space that are looked at in one go: about a millisecond. */
+#define SHORTAGE_LOOK 4096
+/* Ports in a queue from which on it needs no more. */
+#define SHORTAGE_ENOUGH (WEIR_PORT_QUEUE_PLACES / 2)
+
 /* Backends that are listened to after each walk: a system call each. */
 #define LISTEN 256
 
@@ -40,24 +45,111 @@ static void correct(const struct daemon *daemon, uint32_t id, struct weir_load *
 		    correction->half_open, correction->established);
 }
 
+/* Looks after the queues of free ports: of one backend a tick, a bounded number of places. */
+static void refill_ports(struct daemon *daemon)
+{
+	struct shortage *shortage = &daemon->sweep.shortage;
+
+	for (uint32_t i = 0; i < SHORTAGE_QUEUES; i++) {
+		struct weir_port_search search = { .count = SHORTAGE_LOOK };
+		struct shortage_queue *queue;
+
+		shortage->turn = (shortage->turn + 1) % SHORTAGE_QUEUES;
+		queue = &shortage->queues[shortage->turn];
+		if (!queue->backend)
+			continue;
+		search.backend_id = queue->backend;
+		search.first = queue->next;
+		if (queue->waiting >= SHORTAGE_ENOUGH)
+			search.count = 0;
+		if (datapath_find_ports(daemon->datapath, &search) < 0)
+			return;
+		queue->waiting = search.waiting;
+		queue->next += search.count;
+		return;
+	}
+}
+
+static void log_port_shortage(const struct daemon *daemon, uint32_t id, uint32_t used)
+{
+	char text[ENDPOINT_STRING_SIZE];
+
+	log_warning("backend %s: %u of %llu source ports are in use; more SNAT addresses give more "
+		    "(--snat-address)",
+		    endpoint_format(&daemon->registry.backends[id].config->endpoint, text), used,
+		    (unsigned long long)snat_capacity(daemon, id));
+}
+
+/* Gives a backend that runs short of source ports a queue of free ones, or takes it back. */
+static void watch_ports(struct daemon *daemon, uint32_t id, const struct weir_load *load)
+{
+	struct weir_backend *backend = &daemon->tables->backends[id];
+	struct weir_port_search search = { .backend_id = id, .clear = 1 };
+	uint32_t queue = 0;
+
+	switch (shortage_step(&daemon->sweep.shortage, id, load->snat_ports,
+			      snat_capacity(daemon, id), backend->port_queue, &queue)) {
+	case SHORTAGE_SAME:
+		break;
+	case SHORTAGE_BEGAN:
+		__atomic_store_n(&backend->port_queue, queue, __ATOMIC_RELEASE);
+		datapath_find_ports(daemon->datapath, &search);
+		log_port_shortage(daemon, id, load->snat_ports);
+		break;
+	case SHORTAGE_ENDED:
+		__atomic_store_n(&backend->port_queue, 0, __ATOMIC_RELEASE);
+		break;
+	}
+}
+
+/* Lets refused connections fade from the loads of a service's backends. */
+static void fade_refusals(struct daemon *daemon, const struct service *service)
+{
+	struct refusals *memory =
+		&daemon->sweep.refusals[registry_service_id(&daemon->registry, service)];
+	struct weir_load sum = {};
+	uint64_t taken = 0;
+	double fade;
+
+	for (size_t i = 0; i < service->config->backend_count; i++) {
+		const struct weir_load *load = &daemon->tables->loads[service->first_backend + i];
+
+		sum.total += __atomic_load_n(&load->total, __ATOMIC_RELAXED);
+		sum.half_open += __atomic_load_n(&load->half_open, __ATOMIC_RELAXED);
+		sum.established += __atomic_load_n(&load->established, __ATOMIC_RELAXED);
+		sum.failed += __atomic_load_n(&load->failed, __ATOMIC_RELAXED);
+	}
+	fade = refusals_fade(memory, &sum);
+	for (size_t i = 0; i < service->config->backend_count; i++) {
+		uint32_t id = service->first_backend + i;
+		struct weir_load *load = &daemon->tables->loads[id];
+		uint32_t failed = __atomic_load_n(&load->failed, __ATOMIC_RELAXED);
+		uint32_t some = refusals_take(&daemon->sweep.fade_rest[id], failed, fade);
+
+		__atomic_fetch_sub(&load->failed, some, __ATOMIC_RELAXED);
+		taken += some;
+	}
+	refusals_faded(memory, &sum, taken);
+}
+
 static void audit(struct daemon *daemon)
 {
+	for (uint32_t id = 1; id <= daemon->registry.service_count; id++)
+		fade_refusals(daemon, &daemon->registry.services[id]);
 	for (uint32_t id = 1; id <= daemon->registry.backend_count; id++) {
 		struct weir_load *load = &daemon->tables->loads[id];
 		struct weir_load seen = {
 			.total = __atomic_load_n(&load->total, __ATOMIC_RELAXED),
 			.half_open = __atomic_load_n(&load->half_open, __ATOMIC_RELAXED),
 			.established = __atomic_load_n(&load->established, __ATOMIC_RELAXED),
-			.failed = __atomic_load_n(&load->failed, __ATOMIC_RELAXED),
+			.snat_ports = __atomic_load_n(&load->snat_ports, __ATOMIC_RELAXED),
 		};
 		struct audit_correction correction;
 
 		if (audit_step(&daemon->sweep.memory[id], &seen, &daemon->tables->audits[id],
 			       &correction))
 			correct(daemon, id, load, &correction);
-		/* Failures of the last seconds: an eighth less each time, down to none. */
-		if (seen.failed)
-			__atomic_fetch_sub(&load->failed, (seen.failed + 7) / 8, __ATOMIC_RELAXED);
+		watch_ports(daemon, id, &seen);
 	}
 }
 
@@ -109,6 +201,8 @@ static void end_walk(struct daemon *daemon)
 
 	uv_timer_stop(&sweep->timer);
 	sweep->next = 0;
+	sweep->quarantine = sweep->quarantine_now;
+	sweep->quarantine_now = 0;
 	sweep->walk_ended_ms = now_ms();
 	horizon_sample(&sweep->horizon, sweep->walk_ended_ms,
 		       __atomic_load_n(&daemon->tables->shared->ring_head, __ATOMIC_RELAXED));
@@ -130,6 +224,7 @@ static void on_tick(uv_timer_t *timer)
 
 	if (sweep->next == 0)
 		begin_walk(daemon);
+	refill_ports(daemon);
 	err = datapath_sweep(daemon->datapath, &chunk);
 	if (err < 0 && !sweep->told)
 		log_error("the sweep fails, flows do not expire: %s", strerror(-err));
@@ -137,6 +232,7 @@ static void on_tick(uv_timer_t *timer)
 	if (err < 0)
 		return;
 	sweep->next += chunk.count;
+	sweep->quarantine_now += chunk.quarantine;
 	if (sweep->next >= daemon->tables->records)
 		end_walk(daemon);
 }
@@ -147,7 +243,9 @@ int sweep_start(struct daemon *daemon)
 
 	sweep->memory = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->memory));
 	sweep->silences = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->silences));
-	if (!sweep->memory || !sweep->silences)
+	sweep->refusals = calloc(daemon->registry.service_count + 1, sizeof(*sweep->refusals));
+	sweep->fade_rest = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->fade_rest));
+	if (!sweep->memory || !sweep->silences || !sweep->refusals || !sweep->fade_rest)
 		return -ENOMEM;
 	uv_timer_init(&daemon->loop, &sweep->timer);
 	sweep->timer.data = daemon;
@@ -167,4 +265,6 @@ void sweep_free(struct daemon *daemon)
 {
 	free(daemon->sweep.memory);
 	free(daemon->sweep.silences);
+	free(daemon->sweep.refusals);
+	free(daemon->sweep.fade_rest);
 }

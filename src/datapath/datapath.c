@@ -130,6 +130,7 @@ static int set_sizes(struct weir *skeleton, const struct datapath_sizes *sizes)
 		{ skeleton->maps.next_hops, sizes->hops },
 		{ skeleton->maps.snat_addresses, sizes->snat_addresses },
 		{ skeleton->maps.snat_ports, 2 },
+		{ skeleton->maps.port_queues, sizes->port_queues },
 		{ skeleton->maps.ring, sizes->half_open },
 		{ skeleton->maps.flows4, records },
 		{ skeleton->maps.index4, 2 * records },
@@ -380,6 +381,12 @@ int datapath_read_traffic(struct datapath *datapath, uint32_t backend, struct we
 int datapath_sweep(struct datapath *datapath, struct weir_sweep *sweep)
 {
 	return run_syscall_program(datapath->skeleton->progs.weir_sweep, sweep, sizeof(*sweep));
+}
+
+int datapath_find_ports(struct datapath *datapath, struct weir_port_search *search)
+{
+	return run_syscall_program(datapath->skeleton->progs.weir_find_ports, search,
+				   sizeof(*search));
 }
 
 int datapath_grace(void)

@@ -28,6 +28,7 @@ struct datapath_sizes {
 	uint32_t listeners;
 	uint32_t hops;
 	uint32_t snat_addresses;
+	uint32_t port_queues; /* ids, including the unused id 0 */
 };
 
 /* The mapped tables, valid until datapath_close(). */
@@ -76,6 +77,9 @@ int datapath_read_traffic(struct datapath *datapath, uint32_t backend, struct we
 
 /* Runs the sweep over [sweep->first, first + count); fills the outputs. */
 int datapath_sweep(struct datapath *datapath, struct weir_sweep *sweep);
+
+/* Looks for free source ports of a backend and puts them into its queue (abi/state.h). */
+int datapath_find_ports(struct datapath *datapath, struct weir_port_search *search);
 
 /* Waits until no packet that started before the call is still being handled (tens of ms). */
 int datapath_grace(void);

@@ -204,6 +204,16 @@ static int take_on_no_backend(struct flags *flags, const struct flag *flag, char
 			 flag->name, value);
 }
 
+static int take_snat(struct flags *flags, const struct flag *flag, char *value,
+		     struct error *error)
+{
+	flags->all->keep_client = !strcmp(value, "off");
+	if (flags->all->keep_client || !strcmp(value, "on"))
+		return 0;
+	return error_set(error, -EINVAL, "%s: " QUOTE " is unknown; expected on or off",
+			 flag->name, value);
+}
+
 static int take_snat_ports(struct flags *flags, const struct flag *flag, char *value,
 			   struct error *error)
 {
@@ -306,6 +316,7 @@ static const struct flag all_flags[] = {
 	  .offset = LIMIT(reset_rate),
 	  .least = 0,
 	  .most = CONFIG_RATE_MOST },
+	{ .name = "--snat", .take = take_snat },
 	{ .name = "--snat-address", .take = take_snat_addresses, .repeats = true },
 	{ .name = "--snat-ports", .take = take_snat_ports },
 	{ .name = "--timeout-tcp", .take = take_time, .offset = TIMEOUT(tcp) },

@@ -7,7 +7,7 @@
  * `weir run -i IF --listen ADDR:PORT[/udp] --backends A[:PORT][=WEIGHT],... [--scheduler S]
  * [--mode M]`, and the options that stand for keys of the file: --attach auto|native|generic,
  * --flows N, --half-open N (sizes take k/M/G), --udp-share PERCENT, --icmp-rate N, --reset-rate N,
- * --snat-address A[,A...], --snat-ports LO-HI, --on-no-backend reject|drop, and (ms/s/m/h)
+ * --snat on|off, --snat-address A[,A...], --snat-ports LO-HI, --on-no-backend reject|drop, and (ms/s/m/h)
  * --timeout-tcp, --timeout-tcp-handshake, --timeout-tcp-close, --timeout-udp and
  * --timeout-udp-established.
  *

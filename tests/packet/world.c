@@ -188,6 +188,7 @@ struct world *world_open(uint32_t flows, uint32_t half_open)
 		.listeners = 256,
 		.hops = BACKENDS + HOPS_USED,
 		.snat_addresses = 16,
+		.port_queues = 4,
 	};
 	struct world *world = calloc(1, sizeof(*world));
 	struct error error;

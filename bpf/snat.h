@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/*
+ * Source ports towards a backend. The space of a backend is {ports} x {addresses}; a port is owned by
+ * who gets the index entry of the replies in (BPF_NOEXIST), so there is no other lock.
+ */
+
+#include "flow.h"
+
+/* How many random places a new flow may look at: with and without a queue of free ports. */
+#define SNAT_PROBES 126
+#define SNAT_PROBES_WITH_QUEUE 6
+/* Entries of the queue may be stale. */
+#define SNAT_POPS 8
+/* Places looked at for a port in quarantine that may be used again at once. */
+#define SNAT_REUSE_PROBES 32
+
+struct snat_search {
+	struct weir_tuple4 key; /* of replies: backend -> SNAT address */
+	union weir_index entry;
+	union weir_range pool;
+	__u32 record;
+	__u32 table;
+	__u32 sequence; /* the client's initial sequence number */
+	__u32 found;
+};
+
+/* Tries to own a source address and port. The record says so before others can see it. */
+static __always_inline int snat_take(struct snat_search *search, __be32 address, __be16 port)
+{
+	struct weir_flow4 *flow = array_at(&flows4, search->record);
+	struct weir_counters *counters_ = WEIR_ONLY(counters);
+
+	if (!flow || !counters_)
+		return 0;
+	search->key.destination = address;
+	search->key.destination_port = port;
+	flow->backend.destination = address;
+	flow->backend.destination_port = port;
+	search->found = !bpf_map_update_elem(&index4, &search->key, &search->entry.word,
+					     BPF_NOEXIST);
+	if (!search->found)
+		counters_->snat_probes++;
+	return search->found;
+}
+
+/* The address and port at @place of the space. */
+static __always_inline int snat_place(union weir_range pool, __u32 table, __u64 place,
+				      __be32 *address, __be16 *port)
+{
+	struct weir_snat_ports *ports = array_at(&snat_ports, table);
+	struct weir_address *source;
+	__u32 count;
+
+	if (!ports)
+		return 0;
+	count = ports->count;
+	if (!count || !pool.length)
+		return 0;
+	source = array_at(&snat_addresses, pool.offset + place % pool.length);
+	if (!source)
+		return 0;
+	*address = source->word[3];
+	*port = bpf_htons(ports->port[(place / pool.length) % count & 0xffff]);
+	return 1;
+}
+
+static __always_inline __u64 random_place(void)
+{
+	return (__u64)bpf_get_prandom_u32() << 16 ^ bpf_get_prandom_u32();
+}
+
+static __always_inline int snat_take_place(struct snat_search *search, __u64 place)
+{
+	__be32 address;
+	__be16 port;
+
+	return snat_place(search->pool, search->table, place, &address, &port) &&
+	       snat_take(search, address, port);
+}
+
+/* How many places there are. */
+static __always_inline __u64 snat_space(const struct snat_search *search)
+{
+	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
+
+	return ports ? (__u64)ports->count * search->pool.length : 0;
+}
+
+/* Any place: after the first two tries the free ports are anywhere. Of few, each is tried. */
+static long snat_probe(__u32 step, struct snat_search *search)
+{
+	if (snat_space(search) <= SNAT_PROBES)
+		return snat_take_place(search, step);
+	return snat_take_place(search, random_place());
+}
+
+/* The longest-waiting port of a queue, or 0. */
+static __always_inline int port_pop(struct weir_port_queue_locked *queue,
+				    struct weir_free_port *port)
+{
+	int some;
+
+	bpf_spin_lock(&queue->lock);
+	some = queue->head != queue->tail;
+	if (some) {
+		*port = queue->ports[queue->head & (WEIR_PORT_QUEUE_PLACES - 1)];
+		queue->head++;
+	}
+	bpf_spin_unlock(&queue->lock);
+	return some;
+}
+
+static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_id)
+{
+	struct weir_port_queue_locked *queue = array_at(&port_queues, queue_id);
+	struct weir_free_port port = {};
+	int i;
+
+	if (!queue || !search)
+		return 0;
+	for (i = 0; i < SNAT_POPS; i++) {
+		if (!port_pop(queue, &port))
+			return 0;
+		if (snat_take(search, port.address, port.port))
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Takes a port over whose last connection rests in the backend's TIME_WAIT, if the new one starts
+ * behind its last sequence number: then the backend accepts it at once (RFC 1122 4.2.2.13).
+ */
+static long snat_reuse_probe(__u32 step, struct snat_search *search)
+{
+	union weir_flow_control old, dead;
+	struct weir_flow4 *flow, *own;
+	union weir_index holder;
+	__u64 *word;
+
+	own = array_at(&flows4, search->record);
+	if (!own || !snat_place(search->pool, search->table, random_place(),
+				&search->key.destination, &search->key.destination_port))
+		return 1;
+	word = bpf_map_lookup_elem(&index4, &search->key);
+	if (!word)
+		return snat_take(search, search->key.destination, search->key.destination_port);
+	holder.word = READ_WORD(*word);
+	flow = array_at(&flows4, holder.record);
+	if (!flow)
+		return 0;
+	old.word = READ_WORD(flow->control.word);
+	if (old.generation != holder.generation || old.state != WEIR_FLOW_QUARANTINE ||
+	    !side_matches(&flow->backend, &search->key) ||
+	    (__s32)(search->sequence - flow->client_next) <= 0)
+		return 0;
+	dead = old;
+	dead.state = WEIR_FLOW_DEAD;
+	if (!flow_swap(flow, old, dead))
+		return 0;
+	flow_port_gone(flow);
+	own->backend.destination = search->key.destination;
+	own->backend.destination_port = search->key.destination_port;
+	search->found = !bpf_map_update_elem(&index4, &search->key, &search->entry.word, BPF_ANY);
+	return search->found;
+}
+
+/*
+ * A source port for a new flow: the client's own if weir may use it, else the one unused for longest,
+ * else any free one, else one that may leave its quarantine. The cost is bounded.
+ */
+static __always_inline int snat_allocate(struct snat_search *search,
+					 const struct weir_tuple4 *client, __u32 backend_id,
+					 __u32 queue_id)
+{
+	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
+	struct weir_load *load = array_at(&loads, backend_id);
+	__u16 own = bpf_ntohs(client->source_port);
+	struct weir_address *source;
+
+	if (!ports || !load || !search->pool.length)
+		return 0;
+	source = array_at(&snat_addresses, search->pool.offset + weir_hash_tuple4(client) %
+									 search->pool.length);
+	if (source && ports->allowed[own / 64] >> (own % 64) & 1 &&
+	    snat_take(search, source->word[3], client->source_port))
+		return 1;
+	if (snat_take_place(search, __sync_fetch_and_add(&load->cursor, 1)))
+		return 1;
+	bpf_loop((__u64)(queue_id ? SNAT_PROBES_WITH_QUEUE : SNAT_PROBES), snat_probe, search, 0);
+	if (search->found)
+		return 1;
+	if (queue_id && snat_take_queued(search, queue_id))
+		return 1;
+	if (client->protocol == IPPROTO_TCP)
+		bpf_loop((__u64)SNAT_REUSE_PROBES, snat_reuse_probe, search, 0);
+	return search->found;
+}
+
+/* Puts the free ones of a run of places into the backend's queue. */
+struct port_walk {
+	union weir_range pool;
+	struct weir_tuple4 key;
+	__u32 table;
+	__u32 first;
+	__u32 queue;
+	__u32 found;
+};
+
+static long port_walk_step(__u32 step, struct port_walk *walk)
+{
+	struct weir_free_port port = {};
+	int tcp, udp;
+
+	if (!snat_place(walk->pool, walk->table, (__u64)walk->first + step, &port.address,
+			&port.port))
+		return 1;
+	walk->key.destination = port.address;
+	walk->key.destination_port = port.port;
+	walk->key.protocol = IPPROTO_TCP;
+	tcp = bpf_map_lookup_elem(&index4, &walk->key) == NULL;
+	walk->key.protocol = IPPROTO_UDP;
+	udp = bpf_map_lookup_elem(&index4, &walk->key) == NULL;
+	if (!tcp && !udp)
+		return 0;
+	if (!port_push(walk->queue, port))
+		return 1;
+	walk->found++;
+	return 0;
+}
+
+SEC("syscall")
+int weir_find_ports(struct weir_port_search *search)
+{
+	struct weir_backend *backend = array_at(&backends, search->backend_id);
+	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
+	struct weir_port_queue_locked *queue;
+	struct port_walk walk = { .first = search->first };
+
+	if (!backend || !runtime_ || !backend->port_queue)
+		return 0;
+	walk.pool.word = READ_WORD(backend->snat.word);
+	walk.key.source = backend->address.word[3];
+	walk.key.source_port = backend->port;
+	walk.table = runtime_->snat_table & 1;
+	walk.queue = backend->port_queue;
+	queue = array_at(&port_queues, walk.queue);
+	if (!queue)
+		return 0;
+	if (search->clear) {
+		bpf_spin_lock(&queue->lock);
+		queue->head = queue->tail;
+		bpf_spin_unlock(&queue->lock);
+	}
+	bpf_loop((__u64)search->count, port_walk_step, &walk, 0);
+	search->found = walk.found;
+	bpf_spin_lock(&queue->lock);
+	search->waiting = queue->tail - queue->head;
+	bpf_spin_unlock(&queue->lock);
+	return 0;
+}
