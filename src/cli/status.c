@@ -167,9 +167,14 @@ static int print_interfaces(const json_t *interfaces, size_t width)
 
 static void print_flows(const json_t *flows)
 {
-	printf("flows    %s established, %s half-open, %s closing; limit %s\n",
+	printf("flows    %s established, %s half-open, %s closing\n"
+	       "         %s of %s records in use\n",
 	       field_count(flows, "established").s, field_count(flows, "half_open").s,
-	       field_count(flows, "closing").s, field_count(flows, "limit").s);
+	       field_count(flows, "closing").s, field_count(flows, "used").s,
+	       field_count(flows, "limit").s);
+	if (field_number(flows, "quarantine"))
+		printf("         %s source ports rest until their backend forgets them\n",
+		       field_count(flows, "quarantine").s);
 	if (json_is_integer(field(flows, "half_open_horizon_ms")))
 		printf("         a half-open one is kept for %s at the present rate of SYNs\n",
 		       field_duration(flows, "half_open_horizon_ms").s);
@@ -207,10 +212,11 @@ static int print_snat(const json_t *list)
 	}
 	qsort(sorted, count, sizeof(*sorted), compare_snat);
 	for (size_t i = 0; i < count && i < STATUS_SNAT; i++)
-		printf("%s  %s of %s ports towards %s\n", i ? "       " : "snat   ",
+		printf("%s  %s of %s ports towards %s for %s\n", i ? "       " : "snat   ",
 		       field_count(sorted[i].entry, "used").s,
 		       field_count(sorted[i].entry, "limit").s,
-		       field_text(sorted[i].entry, "backend"));
+		       field_text(sorted[i].entry, "backend"),
+		       field_text(sorted[i].entry, "service"));
 	if (count > STATUS_SNAT)
 		printf("         ... and %s backends that use fewer\n",
 		       text_count(count - STATUS_SNAT).s);

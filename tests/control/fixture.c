@@ -24,10 +24,13 @@ static const char status_text[] =
 	"\"reasons\":{\"not_ours\":1200,\"to_backend\":7000000,\"to_client\":5000000,"
 	"\"new_flow\":123456,\"no_flow\":12,\"no_next_hop\":0,\"from_the_future\":1},"
 	"\"packets\":12124669,"
-	"\"flows\":{\"half_open\":12,\"established\":123400,\"closing\":44,\"limit\":262144,"
+	"\"flows\":{\"half_open\":12,\"established\":123400,\"closing\":44,"
+	"\"used\":123460,\"quarantine\":4,\"limit\":262144,"
 	"\"half_open_horizon_ms\":31200},"
-	"\"snat\":[{\"backend\":\"192.168.178.11:8000\",\"used\":100,\"limit\":36283},"
-	"{\"backend\":\"192.168.178.12:8000\",\"used\":123300,\"limit\":36283}],"
+	"\"snat\":[{\"service\":\"web\","
+	"\"backend\":\"192.168.178.11:8000\",\"used\":100,\"limit\":36283},"
+	"{\"service\":\"web\","
+	"\"backend\":\"192.168.178.12:8000\",\"used\":123300,\"limit\":36283}],"
 	"\"memory_bytes\":87200000,\"sweep_age_ms\":412}";
 
 static int run_status(struct control_request *request, const json_t *arguments, void *user,

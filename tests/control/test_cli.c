@@ -298,12 +298,13 @@ static void test_status(void **state)
 		strstr(result.out, "weir 0.1.0, generation 3, memory 87.2M, swept 412 ms ago\n"));
 	assert_non_null(strstr(result.out, "eth0       native  veth       1234\n"));
 	assert_non_null(strstr(result.out,
-			       "flows    123,400 established, 12 half-open, 44 closing; "
-			       "limit 262,144\n"));
+			       "flows    123,400 established, 12 half-open, 44 closing\n"
+			       "         123,460 of 262,144 records in use\n"
+			       "         4 source ports rest until their backend forgets them\n"));
 	/* The fullest first. */
 	assert_non_null(strstr(result.out,
-			       "snat     123,300 of 36,283 ports towards 192.168.178.12:8000\n"
-			       "         100 of 36,283 ports towards 192.168.178.11:8000\n"));
+			       "snat     123,300 of 36,283 ports towards 192.168.178.12:8000 for web\n"
+			       "         100 of 36,283 ports towards 192.168.178.11:8000 for web\n"));
 	assert_non_null(strstr(result.out, "packets  12,124,669\n"));
 	/* Sorted, without zeros; what this version does not know is shown too. */
 	assert_non_null(strstr(result.out, "  MEANING\n"
