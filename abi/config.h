@@ -59,8 +59,9 @@ enum weir_scheduler {
 };
 
 enum weir_service_flag {
-	WEIR_SERVICE_SILENT = 1 << 0,	   /* on_no_backend: drop */
-	WEIR_SERVICE_KEEP_CLIENT = 1 << 1, /* snat: off; backends route their replies through weir */
+	WEIR_SERVICE_SILENT = 1 << 0, /* on_no_backend: drop */
+	WEIR_SERVICE_KEEP_CLIENT = 1
+				   << 1, /* snat: off; backends route their replies through weir */
 };
 
 /* Timeouts in jiffies, each from the flow's last packet. */

@@ -107,10 +107,10 @@ struct weir_flow4 {
 		__u32 client_ack;
 		__u32 created; /* UDP: jiffies of the first packet */
 	};
-	__u32 backend_ack;  /* HALF_OPEN: client's initial sequence number + 1. Later: last ACK. */
-	__u32 client_next;  /* sequence number after the furthest segment that the client sent */
-	__u32 backend_next; /* the same for the backend */
-	__u32 backend_id;   /* index in `backends` */
+	__u32 backend_ack;   /* HALF_OPEN: client's initial sequence number + 1. Later: last ACK. */
+	__u32 client_next;   /* sequence number after the furthest segment that the client sent */
+	__u32 backend_next;  /* the same for the backend */
+	__u32 backend_id;    /* index in `backends` */
 	__u16 address_delta; /* checksum change of the addresses, client -> backend */
 	__u8 client_mac[6];  /* who sent the SYN; used when client_hop says "on link" */
 };

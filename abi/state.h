@@ -29,7 +29,7 @@ struct weir_traffic {
 struct weir_load {
 	__u32 half_open;
 	__u32 established;
-	__u32 failed; /* handshakes refused or not answered; the daemon lets it decay */
+	__u32 failed;     /* handshakes refused or not answered; the daemon lets it decay */
 	__u32 snat_ports; /* source ports in use */
 	__u64 total;      /* flows ever created */
 	__u64 cursor;     /* next place in the rotation of source ports */
@@ -88,7 +88,7 @@ struct weir_buckets {
 
 /* What `weir trace` shows, one for each decision, sent through the ring buffer `events`. */
 struct weir_event {
-	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 time_ns;            /* CLOCK_MONOTONIC */
 	struct weir_tuple4 tuple; /* of the packet as it came in; zero if it has none */
 	__u32 backend_id;         /* 0: none */
 	__u16 length;             /* of the frame, bytes */

@@ -99,12 +99,13 @@ static __always_inline void flow_moved(const struct weir_flow4 *flow, union weir
 	}
 }
 
-/* The backend ended the handshake that it should have answered: it must not look idle for that. */
-static __always_inline void flow_refused(const struct weir_flow4 *flow)
+/* The backend did not take a connection: it must not look idle to lc and wlc. */
+static __always_inline void flow_refused(const struct weir_flow4 *flow, union weir_flow_control old)
 {
 	struct weir_load *load = array_at(&loads, flow->backend_id);
 
-	if (load)
+	if (load && old.state == WEIR_FLOW_HALF_OPEN &&
+	    !(old.flags & (WEIR_FLOW_REPLIED | WEIR_FLOW_UDP)))
 		__sync_fetch_and_add(&load->failed, 1);
 }
 
@@ -188,11 +189,16 @@ static __noinline int flow_remove(struct weir_flow4 *flow, __u64 old_word)
 	return 0;
 }
 
-/* The flow is over, but the backend holds its end in TIME_WAIT: the port is not to be used. */
-static __always_inline int flow_must_rest(union weir_flow_control control)
+/*
+ * The flow is over, but the backend holds its end in TIME_WAIT: the port is not to be used. With the
+ * client's own address (snat: off) the port is the client's, who knows when to use it again.
+ */
+static __always_inline int flow_must_rest(const struct weir_flow4 *flow,
+					  union weir_flow_control control)
 {
 	return (control.flags & (WEIR_FLOW_BACKEND_WAITS | WEIR_FLOW_RESET | WEIR_FLOW_UDP)) ==
-	       WEIR_FLOW_BACKEND_WAITS;
+		       WEIR_FLOW_BACKEND_WAITS &&
+	       flow->backend.destination != flow->client.source;
 }
 
 /* Ends a CLOSING flow, as @old: at once, or by way of its quarantine. 0: another CPU was faster. */
@@ -200,7 +206,7 @@ static __always_inline int flow_end(struct weir_flow4 *flow, union weir_flow_con
 {
 	union weir_flow_control next = old;
 
-	next.state = flow_must_rest(old) ? WEIR_FLOW_QUARANTINE : WEIR_FLOW_DEAD;
+	next.state = flow_must_rest(flow, old) ? WEIR_FLOW_QUARANTINE : WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, next))
 		return 0;
 	if (next.state == WEIR_FLOW_DEAD) {
@@ -262,9 +268,8 @@ static __always_inline enum weir_reason flow_step(const struct flow_hit *hit,
 			if (new.state == old.state)
 				break;
 			flow_moved(flow, old, new.state);
-			if (new.state == WEIR_FLOW_CLOSING && hit->from == WEIR_FROM_BACKEND &&
-			    old.state == WEIR_FLOW_HALF_OPEN && !(old.flags & WEIR_FLOW_REPLIED))
-				flow_refused(flow);
+			if (hit->from == WEIR_FROM_BACKEND && new.state == WEIR_FLOW_CLOSING)
+				flow_refused(flow, old);
 			break;
 		}
 		old.word = READ_WORD(flow->control.word);

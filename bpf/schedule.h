@@ -102,8 +102,7 @@ static __always_inline __u32 schedule(const struct weir_service *service, __u32 
 		break;
 	case WEIR_SCHEDULER_LC:
 	case WEIR_SCHEDULER_WLC:
-		place = pick_least(range, service_id,
-				   service->scheduler == WEIR_SCHEDULER_WLC);
+		place = pick_least(range, service_id, service->scheduler == WEIR_SCHEDULER_WLC);
 		break;
 	default:
 		place = pick_turn(range, service_id);

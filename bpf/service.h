@@ -34,8 +34,8 @@ static __noinline struct weir_listener *listener_find(const struct weir_listener
 		return NULL;
 	home = weir_listener_hash(key);
 	for (i = 0; i < WEIR_LISTENER_PROBES; i++) {
-		struct weir_listener *place =
-			array_at(&listeners, range.offset + ((home + i) & (range.length - 1)));
+		__u32 offset = (home + i) & (range.length - 1);
+		struct weir_listener *place = array_at(&listeners, range.offset + offset);
 
 		if (!place || !place->key.used)
 			return NULL;

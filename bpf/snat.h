@@ -182,8 +182,8 @@ static __always_inline int snat_allocate(struct snat_search *search,
 
 	if (!ports || !load || !search->pool.length)
 		return 0;
-	source = array_at(&snat_addresses, search->pool.offset + weir_hash_tuple4(client) %
-									 search->pool.length);
+	source = array_at(&snat_addresses,
+			  search->pool.offset + weir_hash_tuple4(client) % search->pool.length);
 	if (source && ports->allowed[own / 64] >> (own % 64) & 1 &&
 	    snat_take(search, source->word[3], client->source_port))
 		return 1;

@@ -84,8 +84,7 @@ static __always_inline int sweep_end(struct weir_flow4 *flow, union weir_flow_co
 		flow_release_port(flow, IPPROTO_TCP);
 		return 1;
 	}
-	if (old.state == WEIR_FLOW_HALF_OPEN && !(old.flags & (WEIR_FLOW_REPLIED | WEIR_FLOW_UDP)))
-		flow_refused(flow);
+	flow_refused(flow, old);
 	flow_remove(flow, old.word);
 	return 1;
 }

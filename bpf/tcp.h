@@ -149,7 +149,7 @@ static __always_inline void tcp_half_open_backend(struct weir_flow4 *flow,
 	} else if (control->flags & WEIR_FLOW_REPLIED) {
 		/* Fast open (RFC 7413): data, even a FIN, before the client's ACK has come. */
 		if (tcp_track_sent(&flow->backend_next, segment))
-			control->flags |= WEIR_FLOW_FIN_BACKEND;
+			control->flags |= WEIR_FLOW_FIN_BACKEND | WEIR_FLOW_BACKEND_WAITS;
 	}
 }
 

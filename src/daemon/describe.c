@@ -147,12 +147,12 @@ json_t *describe_flow(const struct daemon *daemon, const struct weir_flow4 *flow
 
 	if (idle > 0)
 		idle_ms = (json_int_t)idle * 1000 / daemon->tables->runtime->hz;
-	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I}", "service",
-		registry->services[service].config->name, "protocol",
-		flow->control.flags & WEIR_FLOW_UDP ? "udp" : "tcp", "client",
-		describe_address4(flow->client.source, flow->client.source_port), "listen",
-		describe_address4(flow->client.destination, flow->client.destination_port),
-		"backend", describe_address4(backend->source, backend->source_port), "snat", snat,
-		"state", flow_state_name(flow->control.state), "idle_ms", idle_ms);
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I}", "service",
+			 registry->services[service].config->name, "protocol",
+			 flow->control.flags & WEIR_FLOW_UDP ? "udp" : "tcp", "client",
+			 describe_address4(flow->client.source, flow->client.source_port), "listen",
+			 describe_address4(flow->client.destination, flow->client.destination_port),
+			 "backend", describe_address4(backend->source, backend->source_port),
+			 "snat", snat, "state", flow_state_name(flow->control.state), "idle_ms",
+			 idle_ms);
 }

@@ -50,13 +50,13 @@ struct sweep {
 	struct grace_waiter waiter;
 	struct audit_memory *memory; /* indexed by backend id */
 	struct silence *silences;    /* the same */
-	double *fade_rest;	     /* the same: parts of a refusal that have faded */
+	double *fade_rest;           /* the same: parts of a refusal that have faded */
 	struct refusals *refusals;   /* indexed by service id */
 	struct shortage shortage;
-	uint32_t listened;           /* id of the backend that was last listened to */
+	uint32_t listened; /* id of the backend that was last listened to */
 	struct horizon horizon;
-	uint32_t next; /* record that the next chunk begins with */
-	uint32_t quarantine;	  /* records that were in it in the last walk */
+	uint32_t next;           /* record that the next chunk begins with */
+	uint32_t quarantine;     /* records that were in it in the last walk */
 	uint32_t quarantine_now; /* the same, of the walk under way */
 	uint64_t walk_began_ms;
 	uint64_t walk_ended_ms;

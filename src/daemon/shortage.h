@@ -19,7 +19,7 @@
 struct shortage {
 	struct shortage_queue {
 		uint32_t backend; /* 0: the queue is free */
-		uint32_t next;	  /* place in the backend's port space to look at next */
+		uint32_t next;    /* place in the backend's port space to look at next */
 		uint32_t waiting; /* ports in the queue when it was last looked after */
 	} queues[SHORTAGE_QUEUES];
 	uint32_t turn; /* the queue that was looked after last */

@@ -41,7 +41,7 @@ struct datapath {
 	struct attachment {
 		uint32_t ifindex;
 		int link; /* bpf_link */
-	} *attachments;
+	} * attachments;
 	size_t attachment_count;
 	struct ring_buffer *events;
 	int events_left; /* that the current call may take */
@@ -216,8 +216,7 @@ static int load(struct datapath *datapath, struct error *error)
 		/* The verifier's last words are the ones that matter. */
 		length = strlen(verifier);
 		return error_set(error, r, "cannot load the BPF program: %s%s%s", strerror(-r),
-				 length ? ": " : "",
-				 verifier + (length > 300 ? length - 300 : 0));
+				 length ? ": " : "", verifier + (length > 300 ? length - 300 : 0));
 	}
 	return 0;
 }
@@ -333,7 +332,8 @@ void datapath_store(uint64_t *word, uint64_t value)
 	__atomic_store_n(word, value, __ATOMIC_RELEASE);
 }
 
-int datapath_set_gateway(struct datapath *datapath, const struct weir_gateway_key *key, uint16_t hop)
+int datapath_set_gateway(struct datapath *datapath, const struct weir_gateway_key *key,
+			 uint16_t hop)
 {
 	const struct bpf_map *map = datapath->skeleton->maps.gateways;
 	uint32_t value = hop;
@@ -346,8 +346,8 @@ int datapath_set_gateway(struct datapath *datapath, const struct weir_gateway_ke
 }
 
 /* Adds up, word by word, the per-CPU values of @map at @index. @size: multiple of 8 bytes. */
-static int sum_over_cpus(const struct datapath *datapath, const struct bpf_map *map,
-			 uint32_t index, uint64_t *sum, size_t size)
+static int sum_over_cpus(const struct datapath *datapath, const struct bpf_map *map, uint32_t index,
+			 uint64_t *sum, size_t size)
 {
 	size_t words = size / sizeof(uint64_t);
 	_cleanup_free_ uint64_t *values = calloc((size_t)datapath->cpus, size);

@@ -47,7 +47,7 @@ struct datapath_tables {
 	struct weir_snat_ports *snat_ports; /* two of them */
 	struct weir_shared *shared;
 	const struct weir_flow4 *flows4; /* records; read only */
-	uint32_t records;		 /* how many */
+	uint32_t records;                /* how many */
 	struct datapath_sizes sizes;
 };
 

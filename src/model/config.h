@@ -65,7 +65,7 @@ struct config_service {
 	size_t listen_count;
 	enum weir_mode mode;
 	enum weir_scheduler scheduler;
-	bool silent;	  /* on_no_backend: drop */
+	bool silent;      /* on_no_backend: drop */
 	bool keep_client; /* snat: off */
 	struct config_timeouts timeouts;
 	struct config_backend *backends;

@@ -204,14 +204,13 @@ static int take_on_no_backend(struct flags *flags, const struct flag *flag, char
 			 flag->name, value);
 }
 
-static int take_snat(struct flags *flags, const struct flag *flag, char *value,
-		     struct error *error)
+static int take_snat(struct flags *flags, const struct flag *flag, char *value, struct error *error)
 {
 	flags->all->keep_client = !strcmp(value, "off");
 	if (flags->all->keep_client || !strcmp(value, "on"))
 		return 0;
-	return error_set(error, -EINVAL, "%s: " QUOTE " is unknown; expected on or off",
-			 flag->name, value);
+	return error_set(error, -EINVAL, "%s: " QUOTE " is unknown; expected on or off", flag->name,
+			 value);
 }
 
 static int take_snat_ports(struct flags *flags, const struct flag *flag, char *value,
@@ -366,8 +365,7 @@ static int take_arguments(struct flags *flags, int argc, char *const argv[], boo
 		int r;
 
 		if (!flag)
-			return error_set(error, -EINVAL,
-					 "run: " QUOTE " is unknown", argv[i]);
+			return error_set(error, -EINVAL, "run: " QUOTE " is unknown", argv[i]);
 		if (seen[flag - all_flags] && !flag->repeats)
 			return error_set(error, -EINVAL, "%s: given twice; expected once",
 					 flag->name);

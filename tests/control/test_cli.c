@@ -302,9 +302,9 @@ static void test_status(void **state)
 			       "         123,460 of 262,144 records in use\n"
 			       "         4 source ports rest until their backend forgets them\n"));
 	/* The fullest first. */
-	assert_non_null(strstr(result.out,
-			       "snat     123,300 of 36,283 ports towards 192.168.178.12:8000 for web\n"
-			       "         100 of 36,283 ports towards 192.168.178.11:8000 for web\n"));
+	assert_non_null(strstr(
+		result.out, "snat     123,300 of 36,283 ports towards 192.168.178.12:8000 for web\n"
+			    "         100 of 36,283 ports towards 192.168.178.11:8000 for web\n"));
 	assert_non_null(strstr(result.out, "packets  12,124,669\n"));
 	/* Sorted, without zeros; what this version does not know is shown too. */
 	assert_non_null(strstr(result.out, "  MEANING\n"

@@ -31,10 +31,11 @@ static void truth_add(const struct weir_flow4 *flow, struct truth *truth)
 	truth->flows[state]++;
 	if (state != WEIR_FLOW_FREE)
 		truth->records++;
+	if (is_live(state) || state == WEIR_FLOW_QUARANTINE)
+		load->snat_ports++;
 	if (!is_live(state))
 		return;
 	truth->live++;
-	load->snat_ports++;
 	if (state == WEIR_FLOW_HALF_OPEN)
 		load->half_open++;
 	if (state == WEIR_FLOW_ESTABLISHED) {
@@ -97,16 +98,16 @@ static void verify_index(const struct world *world, const struct truth *truth)
 	for (uint32_t i = 0; i < world->tables->records; i++) {
 		const struct weir_flow4 *flow = &world->tables->flows4[i];
 
-		if (!is_live(flow->control.state))
-			continue;
-		verify_entry(index, &flow->client, i, flow->control, WEIR_FROM_CLIENT);
-		verify_entry(index, &flow->backend, i, flow->control, WEIR_FROM_BACKEND);
+		if (is_live(flow->control.state))
+			verify_entry(index, &flow->client, i, flow->control, WEIR_FROM_CLIENT);
+		if (is_live(flow->control.state) || flow->control.state == WEIR_FLOW_QUARANTINE)
+			verify_entry(index, &flow->backend, i, flow->control, WEIR_FROM_BACKEND);
 	}
 	while (!bpf_map_get_next_key(index, last, &key)) {
 		last = &key;
 		entries++;
 	}
-	assert_int_equal(entries, 2 * truth->live);
+	assert_int_equal(entries, 2 * truth->live + truth->flows[WEIR_FLOW_QUARANTINE]);
 }
 
 void world_verify(struct world *world)
