@@ -70,7 +70,8 @@ static __always_inline void ring_enter(union weir_index entry)
 	dead.state = WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, dead))
 		return; /* promoted, closed or expired this very moment */
-	flow_remove(flow, old.word);
+	if (flow_remove(flow, old.word))
+		return; /* not without a trace: left to the sweep */
 	idle = dead;
 	idle.state = WEIR_FLOW_FREE;
 	if (flow_swap(flow, dead, idle)) /* else the sweep has taken it over */
@@ -126,14 +127,18 @@ static __always_inline void record_fill(struct xdp_md *ctx, const struct packet 
 	*(volatile __u64 *)&flow->control.word = control.word;
 }
 
-/* Undoes record_fill() and record_take() for a flow that nobody could see. */
-static __always_inline void record_give_back(struct weir_flow4 *flow, __u32 id)
+/*
+ * Undoes record_fill() and record_take() for a flow that nobody could see. @left: its port could not
+ * be given back; the sweep tries again before it frees the record.
+ */
+static __always_inline void record_give_back(struct weir_flow4 *flow, __u32 id, int left)
 {
 	union weir_flow_control control = { .word = READ_WORD(flow->control.word) };
 
-	control.state = WEIR_FLOW_FREE;
+	control.state = left ? WEIR_FLOW_DEAD : WEIR_FLOW_FREE;
 	*(volatile __u64 *)&flow->control.word = control.word;
-	record_free(id);
+	if (!left)
+		record_free(id);
 }
 
 /*
@@ -201,15 +206,15 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	else
 		owned = snat_allocate(&search, &packet->tuple, backend_id, backend->port_queue);
 	if (!owned) {
-		record_give_back(flow, search.record);
+		record_give_back(flow, search.record, 0);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}
 	flow->address_delta = checksum_address_delta(&flow->client, &flow->backend);
 
 	entry.direction = WEIR_FROM_CLIENT;
 	if (bpf_map_update_elem(&index4, &packet->tuple, &entry.word, BPF_NOEXIST)) {
-		bpf_map_delete_elem(&index4, &search.key);
-		record_give_back(flow, search.record);
+		record_give_back(flow, search.record,
+				 flow_unlink(&flow->backend, packet->tuple.protocol));
 		index_collision(packet);
 		return WEIR_REASON_RACED;
 	}

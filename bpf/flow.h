@@ -3,6 +3,8 @@
 
 /* Records and their index: finding, stepping, removing. Creation is in create.h. */
 
+#include <linux/errno.h>
+
 #include "checksum.h"
 #include "maps.h"
 #include "packet.h"
@@ -148,13 +150,18 @@ static __always_inline void flow_port_gone(const struct weir_flow4 *flow)
 		__sync_fetch_and_add(&load->snat_ports, -1);
 }
 
-/* Takes the index entry of one direction away. */
-static __always_inline void flow_unlink(const struct weir_side4 *side, __u8 protocol)
+/*
+ * Takes the index entry of one direction away. Returns 0 if it is gone. A delete can fail with -EBUSY
+ * (before 6.18: when it interrupts another one on the same CPU); then the sweep does it later.
+ */
+static __always_inline int flow_unlink(const struct weir_side4 *side, __u8 protocol)
 {
 	struct weir_tuple4 key;
+	long result;
 
 	side_to_tuple(side, protocol, &key);
-	bpf_map_delete_elem(&index4, &key);
+	result = bpf_map_delete_elem(&index4, &key);
+	return result && result != -ENOENT;
 }
 
 /* Gives the source port back; a backend that runs short gets it into its queue at once. */
@@ -162,10 +169,11 @@ static __noinline int flow_release_port(struct weir_flow4 *flow, __u8 protocol)
 {
 	struct weir_free_port port = {};
 	struct weir_backend *backend;
+	int left;
 
 	if (!flow)
 		return 0;
-	flow_unlink(&flow->backend, protocol);
+	left = flow_unlink(&flow->backend, protocol);
 	flow_port_gone(flow);
 	backend = array_at(&backends, flow->backend_id);
 	if (backend && backend->port_queue) {
@@ -173,20 +181,24 @@ static __noinline int flow_release_port(struct weir_flow4 *flow, __u8 protocol)
 		port.port = flow->backend.destination_port;
 		port_push(backend->port_queue, port);
 	}
-	return 0;
+	return left;
 }
 
-/* Takes both index entries and the port away. Only for who swapped the record from @old to DEAD. */
+/*
+ * Takes both index entries and the port away. Only for who swapped the record from @old to DEAD.
+ * Returns 0 if nothing leads to the record any more.
+ */
 static __noinline int flow_remove(struct weir_flow4 *flow, __u64 old_word)
 {
 	union weir_flow_control old = { .word = old_word };
+	int left;
 
 	if (!flow)
 		return 0;
-	flow_unlink(&flow->client, control_protocol(old));
-	flow_release_port(flow, control_protocol(old));
+	left = flow_unlink(&flow->client, control_protocol(old));
+	left |= flow_release_port(flow, control_protocol(old));
 	flow_moved(flow, old, WEIR_FLOW_DEAD);
-	return 0;
+	return left;
 }
 
 /*

@@ -48,6 +48,27 @@ static __always_inline void sweep_live(__u8 state, __u32 backend_id, struct weir
 	}
 }
 
+/*
+ * Takes an index entry away that still leads to this use of record @id, because its removal has failed
+ * (flow_unlink()). Returns 0 if there is none now.
+ */
+static __always_inline int sweep_unlink(const struct weir_side4 *side,
+					union weir_flow_control control, __u32 id)
+{
+	struct weir_tuple4 key;
+	union weir_index entry;
+	__u64 *word;
+
+	side_to_tuple(side, control_protocol(control), &key);
+	word = bpf_map_lookup_elem(&index4, &key);
+	if (!word)
+		return 0;
+	entry.word = READ_WORD(*word);
+	if (entry.record != id || entry.generation != control.generation)
+		return 0;
+	return bpf_map_delete_elem(&index4, &key) != 0;
+}
+
 /* A record out of use: DEAD waits one walk as LIMBO, LIMBO is free now. */
 static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_control old,
 				       __u32 id, struct weir_sweep *sweep)
@@ -55,6 +76,9 @@ static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_
 	union weir_flow_control next = old;
 
 	next.state = old.state == WEIR_FLOW_DEAD ? WEIR_FLOW_LIMBO : WEIR_FLOW_FREE;
+	if (next.state == WEIR_FLOW_FREE &&
+	    (sweep_unlink(&flow->client, old, id) || sweep_unlink(&flow->backend, old, id)))
+		return;
 	if (flow_swap(flow, old, next) && next.state == WEIR_FLOW_FREE) {
 		record_free(id);
 		sweep->freed++;

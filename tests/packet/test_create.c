@@ -159,6 +159,35 @@ static void stale_entry_heals(void **state)
 	assert_flows(world, 3, 0, 0);
 }
 
+/* An entry that says another generation than its record is none, whatever the record's tuple. */
+static void entry_of_another_generation(void **state)
+{
+	struct world *world = *state;
+	_cleanup_close_ int index = world_map(world, "index4");
+	struct talk talk = talk_tcp(world, CLIENT, 40000);
+	struct weir_tuple4 key = {
+		.source = htonl(CLIENT),
+		.destination = htonl(WEIR),
+		.source_port = htons(40000),
+		.destination_port = htons(8000),
+		.protocol = PROTOCOL_TCP,
+	};
+	struct segment segment;
+	union weir_index entry;
+	struct frame frame;
+
+	talk_establish(&talk);
+	assert_int_equal(bpf_map_lookup_elem(index, &key, &entry), 0);
+	entry.generation++;
+	assert_int_equal(bpf_map_update_elem(index, &key, &entry, BPF_EXIST), 0);
+	segment = client_segment(&talk, ACK, 0);
+	frame = frame_of(&segment);
+	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_NO_FLOW);
+	entry.generation--;
+	assert_int_equal(bpf_map_update_elem(index, &key, &entry, BPF_EXIST), 0);
+	talk_client(&talk, ACK, 0);
+}
+
 static void set_valid(struct world *world, uint32_t hop, bool valid)
 {
 	world->tables->hops[hop].destination.flags = valid ? WEIR_HOP_VALID : 0;
@@ -270,11 +299,11 @@ static void traffic_is_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(flows_full),      world_test(snat_exhausted),
-		world_test(snat_exhausted_udp),    world_test(no_port_allowed_at_all),
-		world_test(stale_entry_heals),     world_test(no_next_hop_new),
-		world_test(no_next_hop_to_client), world_test(ttl_of_a_known_flow),
-		world_test(traffic_is_counted),
+		cmocka_unit_test(flows_full),    world_test(snat_exhausted),
+		world_test(snat_exhausted_udp),  world_test(no_port_allowed_at_all),
+		world_test(stale_entry_heals),   world_test(entry_of_another_generation),
+		world_test(no_next_hop_new),     world_test(no_next_hop_to_client),
+		world_test(ttl_of_a_known_flow), world_test(traffic_is_counted),
 	};
 
 	return packet_tests(tests);

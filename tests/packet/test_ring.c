@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <bpf/bpf.h>
+#include <stdlib.h>
+
+#include "src/base/cleanup.h"
+
 #include "tests/packet/talk.h"
 
 /* Half-open flows stand in a ring of 64 places here; who comes too much pushes the oldest out. */
 
 #define PLACES 64
+#define MOST_RECORDS 65536
 
 static void open_many(struct world *world, struct talk *talks, int count, uint16_t first_port)
 {
@@ -55,27 +61,48 @@ static void established_are_never_evicted(void **state)
 	}
 }
 
+/* Leaves @count ids in the queue of free ones; returns the others, *rest of them. */
+static uint32_t *hold_ids(int queue, uint32_t count, uint32_t *rest)
+{
+	uint32_t *ids = calloc(MOST_RECORDS, sizeof(*ids));
+	uint32_t all = 0;
+
+	assert_non_null(ids);
+	while (all < MOST_RECORDS && !bpf_map_lookup_and_delete_elem(queue, NULL, &ids[all]))
+		all++;
+	assert_true(all > count);
+	for (*rest = all; *rest > all - count; (*rest)--)
+		assert_int_equal(bpf_map_update_elem(queue, NULL, &ids[*rest - 1], BPF_ANY), 0);
+	return ids;
+}
+
 /* Closed before the ring came round, and its record in use again: the old place means nobody. */
 static void an_old_place_evicts_nobody(void **state)
 {
-	struct world *world = world_open(4, PLACES);
+	struct world *world = *state;
+	_cleanup_close_ int queue = world_map(world, "free_records");
 	struct weir_sweep sweep = { .count = world->tables->records };
 	struct talk talk = talk_tcp(world, CLIENT, 40000), flood[PLACES - 1], more;
+	_cleanup_free_ uint32_t *held = NULL;
 	struct segment reset;
+	uint32_t rest, id;
 
+	held = hold_ids(queue, PLACES, &rest);
 	talk_open(&talk);
+	id = flow_id(world, talk_flow(&talk));
 	reset = backend_segment(&talk, RST | ACK, 0);
 	talk_backend_with(&talk, &reset);
 	flow_age(world, talk_flow(&talk), jiffies_of_ms(world, 4000000));
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(datapath_sweep(world->datapath, &sweep), 0);
 	assert_flows(world, 0, 0, 0);
-	world->tables->runtime->flows_limit = PLACES;
 	open_many(world, flood, PLACES - 1, 50000);
 	more = talk_tcp(world, CLIENT, 45000);
-	talk_open(&more); /* comes to the place of the first */
+	talk_open(&more); /* comes to the ring's place of the first, and has its record */
+	assert_int_equal(flow_id(world, talk_flow(&more)), id);
 	assert_flows(world, PLACES, 0, 0);
-	world_close(world);
+	while (rest)
+		assert_int_equal(bpf_map_update_elem(queue, NULL, &held[--rest], BPF_ANY), 0);
 }
 
 static void udp_stands_in_the_ring_too(void **state)
@@ -116,7 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		world_test(the_oldest_leaves_whole),
 		world_test(established_are_never_evicted),
-		cmocka_unit_test(an_old_place_evicts_nobody),
+		world_test(an_old_place_evicts_nobody),
 		world_test(udp_stands_in_the_ring_too),
 		world_test(syn_flood),
 	};

@@ -256,18 +256,32 @@ static void wlc_follows_weights(void **state)
 	assert_in_range(count[2], 24, 26);
 }
 
-/* Products beyond 32 bits. */
+/* (load + 1) / weight: of idle backends the heaviest comes first, wherever the turn stands. */
+static void wlc_idle(void **state)
+{
+	const uint32_t weights[] = { 1, 4, 2 };
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_WLC, 3, weights);
+
+	for (uint16_t i = 0; i < 12; i++) {
+		assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(40000 + i)), 1);
+		finish(world, (uint16_t)(40000 + i));
+		world->tables->loads[first + 1].failed = 0;
+	}
+}
+
+/* Products just below and just beyond 32 bits. */
 static void wlc_with_large_loads(void **state)
 {
 	const uint32_t weights[] = { 256, 255 };
 	struct world *world = *state;
 	uint32_t first = service_with(world, WEIR_SCHEDULER_WLC, 2, weights);
 
-	set_load(world, first, 0, 20000000, 0);
-	set_load(world, first + 1, 0, 19900000, 0);
-	assert_int_equal(backend_of(world, first, CLIENT, 40000), 1);
-	set_load(world, first + 1, 0, 19990000, 0);
-	assert_int_equal(backend_of(world, first, CLIENT, 40001), 0);
+	set_load(world, first, 0, 16839086, 0);
+	set_load(world, first + 1, 0, 16781121, 0);
+	assert_int_equal(backend_of(world, first, CLIENT, 40000), 0);
+	set_load(world, first + 1, 0, 16700000, 0);
+	assert_int_equal(backend_of(world, first, CLIENT, 40001), 1);
 	set_load(world, first, 1, 0, 0);
 	set_load(world, first + 1, 1, 0, 0);
 }
@@ -305,6 +319,7 @@ int main(void)
 		world_test(lc_follows_closing),
 		world_test(lc_is_not_drawn_to_refusal),
 		world_test(wlc_follows_weights),
+		world_test(wlc_idle),
 		world_test(wlc_with_large_loads),
 		world_test(lc_over_1024),
 	};

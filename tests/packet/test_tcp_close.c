@@ -241,11 +241,15 @@ static void reset_in_answer_to_data(void **state)
 	struct segment reset;
 
 	talk_establish(&client);
+	talk_client(&client, ACK | PSH, 100);
+	talk_backend(&client, ACK, 0);
 	talk_client(&client, ACK | PSH, 100); /* never acknowledged */
 	reset = client_segment(&client, RST, 0);
 	reset.sequence -= 100;
 	talk_client_with(&client, &reset);
 	talk_establish(&backend);
+	talk_backend(&backend, ACK | PSH, 100);
+	talk_client(&backend, ACK, 0);
 	talk_backend(&backend, ACK | PSH, 100);
 	reset = backend_segment(&backend, RST, 0);
 	reset.sequence -= 100;

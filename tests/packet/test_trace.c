@@ -88,6 +88,28 @@ static void each_decision(void **state)
 	expect(&seen, WEIR_REASON_NOT_OURS, 0, &in);
 }
 
+/* A SYN that ends an old flow and finds no backend: the old flow's backend has no part in that. */
+static void no_backend_of_an_old_flow(void **state)
+{
+	struct world *world = *state;
+	struct talk talk = talk_tcp(world, CLIENT, 40000);
+	struct segment in;
+	struct frame frame;
+	struct seen seen;
+
+	talk_establish(&talk);
+	talk_backend(&talk, RST, 0);
+	service_of(world, WEB)->slots.word = 0;
+	look(world, &seen);
+	world->tables->runtime->trace = 1;
+	in = client_segment(&talk, SYN, 0);
+	frame = frame_of(&in);
+	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_NO_BACKEND);
+	look(world, &seen);
+	expect(&seen, WEIR_REASON_NO_BACKEND, 0, &in);
+	assert_flows(world, 0, 0, 0);
+}
+
 /* Nobody reads: the buffer fills up, and packets are handled as ever. */
 static void full_buffer_changes_nothing(void **state)
 {
@@ -112,6 +134,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		world_test(each_decision),
+		world_test(no_backend_of_an_old_flow),
 		world_test(full_buffer_changes_nothing),
 	};
 
