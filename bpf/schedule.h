@@ -43,6 +43,7 @@ struct least_search {
 	__u32 best;
 	__u32 best_weight;
 	__u64 best_load;
+	__u32 best_suspect;
 };
 
 static long least_step(__u32 step, struct least_search *search)
@@ -51,6 +52,7 @@ static long least_step(__u32 step, struct least_search *search)
 	struct weir_slot *slot;
 	struct weir_load *load;
 	__u32 weight;
+	__u32 suspect;
 	__u64 total;
 
 	if (place >= search->range.length)
@@ -63,16 +65,23 @@ static long least_step(__u32 step, struct least_search *search)
 		return 1;
 	weight = search->weighted ? slot->weight : 1;
 	total = (__u64)load->half_open + load->established + load->failed;
-	if (!search->best_weight ||
-	    load_less(total, weight, search->best_load, search->best_weight)) {
+	/* Who lately refused is asked in its turn only: its lack of load may be its illness. */
+	suspect = step && load->failed;
+	if (!search->best_weight || suspect < search->best_suspect ||
+	    (suspect == search->best_suspect &&
+	     load_less(total, weight, search->best_load, search->best_weight))) {
 		search->best = place;
+		search->best_suspect = suspect;
 		search->best_weight = weight;
 		search->best_load = total;
 	}
 	return 0;
 }
 
-/* lc, wlc: the least (load + 1) / weight; load = half-open + established + lately failed. */
+/*
+ * lc, wlc: the least (load + 1) / weight; load = half-open + established + lately failed. Who lately
+ * refused is taken in its turn only, so it gets its fair share at most, however idle it looks.
+ */
 static __always_inline __u32 pick_least(union weir_range range, __u32 service_id, int weighted)
 {
 	struct least_search search = {

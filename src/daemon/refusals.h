@@ -7,12 +7,12 @@
 
 /*
  * How refused connections fade from a backend's load. lc and wlc see a refused connection like one that
- * is held: so a backend that refuses gets its fair share and no more. It must then fade like held ones
- * do: in each walk by the part of the service's connections that ended, and slowly in any case.
+ * is held, and take a backend with refusals in its turn only. Refusals fade like held connections do: in
+ * each walk by the part of the service's connections that ended, and by some in any case.
  */
 
-/* What fades in any case, per walk of about a second: half in 7 minutes. */
-#define REFUSALS_FADE_LEAST (1.0 / 600)
+/* What fades in any case, per walk of about a second: a single refusal is forgotten after 16. */
+#define REFUSALS_FADE_LEAST (1.0 / 16)
 
 /* A service as it was after the last walk. */
 struct refusals {

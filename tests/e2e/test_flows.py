@@ -89,7 +89,6 @@ def test_a_refusing_backend_gets_no_more_than_its_share(lab, servers, scheduler)
     until(lambda: hold(lab)[1] == "backend-2", what="a connection to the mended backend")
 
 
-@pytest.mark.xfail(strict=True, reason="failures weigh less than the connections that were lost")
 @pytest.mark.parametrize("scheduler", ["lc", "wlc"])
 def test_a_crashed_backend_does_not_attract_all(lab, servers, scheduler):
     """It has lost its connections and refuses new ones; the other still has all of its own."""
