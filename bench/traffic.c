@@ -101,7 +101,7 @@ static void fill_headers(struct bench_state *state, uint8_t protocol, uint16_t i
 {
 	uint8_t *frame = state->frame;
 
-	memset(state, 0, sizeof(*state));
+	*state = (struct bench_state){ .fresh = state->fresh };
 	memcpy(frame, "\x02\0\0\0\x01\0\x02\0\0\0\0\x02\x08\0", 14);
 	frame[14] = 0x45;
 	put16(frame, 16, ip_length);
@@ -284,7 +284,6 @@ int traffic_run(struct traffic *traffic, enum traffic_kind kind, uint32_t group,
 	struct bench_state *state = wrapper_state(traffic->wrapper);
 	uint32_t *position = &traffic->position[kind][group];
 	uint32_t *sequence = &traffic->sequence[kind][group];
-	uint64_t fresh = state->fresh;
 	int r;
 
 	switch (kind) {
@@ -294,7 +293,6 @@ int traffic_run(struct traffic *traffic, enum traffic_kind kind, uint32_t group,
 		break;
 	case TRAFFIC_NEW_FLOW:
 		fill_tcp(state, TCP_SYN, 0, CLIENT_START, 0);
-		state->fresh = fresh;
 		state->fresh_tuples = 1;
 		break;
 	case TRAFFIC_TCP_TO_CLIENT:

@@ -111,14 +111,15 @@ int bench_wrapper(struct xdp_md *ctx)
 	int length = ctx->data_end - ctx->data;
 	const struct bench_tuple *tuple;
 
+	/* If resized: always, so that it costs the same whatever the target did to the frame. */
+	if ((state.resized || length != BENCH_FRAME) &&
+	    bpf_xdp_adjust_tail(ctx, BENCH_FRAME - length))
+		return XDP_ABORTED;
 	if (state.fresh_tuples) {
 		if (!write_fresh_frame(ctx))
 			return XDP_ABORTED;
 		return run_target(ctx);
 	}
-	/* Always, so that it costs the same whatever the target did to the frame. */
-	if (state.resized && bpf_xdp_adjust_tail(ctx, BENCH_FRAME - length))
-		return XDP_ABORTED;
 	tuple = next_tuple();
 	if (!tuple || !write_frame(ctx, tuple))
 		return XDP_ABORTED;

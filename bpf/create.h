@@ -96,9 +96,14 @@ static __always_inline struct weir_flow4 *record_take(__u32 *id)
 	return flow;
 }
 
-static __always_inline void record_fill(struct xdp_md *ctx, const struct packet *packet,
-					const struct weir_backend *backend, __u32 backend_id,
-					struct weir_flow4 *flow)
+/*
+ * Fills all of the record but its control word, and returns what that will be. Index entries may be
+ * made of it, but nobody finds the flow through them before it is stored: the record is still FREE,
+ * and of the generation before.
+ */
+static __always_inline union weir_flow_control
+record_fill(struct xdp_md *ctx, const struct packet *packet, const struct weir_backend *backend,
+	    __u32 backend_id, struct weir_flow4 *flow)
 {
 	union weir_flow_control control = { .word = READ_WORD(flow->control.word) };
 	void *data_end = (void *)(long)ctx->data_end;
@@ -124,17 +129,16 @@ static __always_inline void record_fill(struct xdp_md *ctx, const struct packet 
 	control.flags = packet->tuple.protocol == IPPROTO_UDP ? WEIR_FLOW_UDP : 0;
 	control.client_hop = client_hop(ctx, packet);
 	control.backend_hop = backend->hop;
-	*(volatile __u64 *)&flow->control.word = control.word;
+	return control;
 }
 
 /*
- * Undoes record_fill() and record_take() for a flow that nobody could see. @left: its port could not
- * be given back; the sweep tries again before it frees the record.
+ * Undoes record_take() for a flow that nobody could see; @control as from record_fill(): its generation
+ * is used up. @left: its port could not be given back; the sweep tries again before it frees the record.
  */
-static __always_inline void record_give_back(struct weir_flow4 *flow, __u32 id, int left)
+static __always_inline void record_give_back(struct weir_flow4 *flow, __u32 id,
+					     union weir_flow_control control, int left)
 {
-	union weir_flow_control control = { .word = READ_WORD(flow->control.word) };
-
 	control.state = left ? WEIR_FLOW_DEAD : WEIR_FLOW_FREE;
 	*(volatile __u64 *)&flow->control.word = control.word;
 	if (!left)
@@ -142,14 +146,43 @@ static __always_inline void record_give_back(struct weir_flow4 *flow, __u32 id, 
 }
 
 /*
- * The client's index entry already there: another CPU made this flow a moment ago (the sender's next
- * packet finds it), or an entry without a live record, which is removed.
+ * Does the index entry of @packet lead to a flow that is over and done with? Not if its record is being
+ * made (its generation is still the one before), or being removed: that entry is for its owner to take
+ * away, who might hit the one that a new flow put there since.
+ */
+static __always_inline int entry_is_stale(const struct packet *packet, union weir_index *entry)
+{
+	union weir_flow_control control;
+	const struct weir_side4 *side;
+	struct weir_flow4 *flow;
+	__u64 *word;
+
+	word = bpf_map_lookup_elem(&index4, &packet->tuple);
+	if (!word)
+		return 0;
+	entry->word = READ_WORD(*word);
+	flow = array_at(&flows4, entry->record);
+	if (!flow)
+		return 1;
+	control.word = READ_WORD(flow->control.word);
+	if (control.generation != entry->generation)
+		return (__s16)(control.generation - entry->generation) > 0;
+	side = entry->direction == WEIR_FROM_CLIENT ? &flow->client : &flow->backend;
+	return control.state == WEIR_FLOW_FREE ||
+	       (state_is_live(control.state) && !side_matches(side, &packet->tuple));
+}
+
+/*
+ * The client's index entry is already there. Another CPU is making or ending a flow of this client:
+ * the sender's next packet will do. Or it is stale and goes; seen twice, since a lookup may return
+ * another key's value while the entry is being replaced.
  */
 static __always_inline void index_collision(const struct packet *packet)
 {
-	struct flow_hit hit;
+	union weir_index first, second;
 
-	if (!flow_find(packet, &hit))
+	if (entry_is_stale(packet, &first) && entry_is_stale(packet, &second) &&
+	    first.word == second.word)
 		bpf_map_delete_elem(&index4, &packet->tuple);
 }
 
@@ -188,9 +221,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	flow = record_take(&search.record);
 	if (!flow)
 		return WEIR_REASON_FLOWS_FULL;
-	record_fill(ctx, packet, backend, backend_id, flow);
-
-	hit->control.word = READ_WORD(flow->control.word);
+	hit->control = record_fill(ctx, packet, backend, backend_id, flow);
 	entry.record = search.record;
 	entry.generation = hit->control.generation;
 	entry.direction = WEIR_FROM_BACKEND;
@@ -206,18 +237,19 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	else
 		owned = snat_allocate(&search, &packet->tuple, backend_id, backend->port_queue);
 	if (!owned) {
-		record_give_back(flow, search.record, 0);
+		record_give_back(flow, search.record, hit->control, 0);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}
 	flow->address_delta = checksum_address_delta(&flow->client, &flow->backend);
 
 	entry.direction = WEIR_FROM_CLIENT;
 	if (bpf_map_update_elem(&index4, &packet->tuple, &entry.word, BPF_NOEXIST)) {
-		record_give_back(flow, search.record,
+		record_give_back(flow, search.record, hit->control,
 				 flow_unlink(&flow->backend, packet->tuple.protocol));
 		index_collision(packet);
 		return WEIR_REASON_RACED;
 	}
+	__sync_lock_test_and_set(&flow->control.word, hit->control.word);
 	flow_born(entry, backend_id);
 	hit->flow = flow;
 	hit->from = WEIR_FROM_CLIENT;

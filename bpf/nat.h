@@ -39,8 +39,21 @@ static __always_inline enum weir_reason hop_apply(struct ethhdr *ethernet, __u16
 }
 
 /*
+ * Was @hit this flow all the time until now? A record whose half-open flow was evicted meanwhile may be
+ * another flow's by now, and what was read from it a mixture.
+ */
+static __always_inline int flow_unchanged(const struct flow_hit *hit)
+{
+	union weir_flow_control now;
+
+	asm volatile("" ::: "memory");
+	now.word = READ_WORD(hit->flow->control.word);
+	return now.generation == hit->control.generation && state_is_live(now.state);
+}
+
+/*
  * Rewrites the frame of @ctx as a packet of the flow @hit and takes one from its TTL. Returns @done,
- * or a reason why it can't be sent; the frame is not changed then.
+ * or a reason why it can't be sent.
  */
 static __always_inline enum weir_reason nat_forward(struct xdp_md *ctx, const struct flow_hit *hit,
 						    struct packet *packet, enum weir_reason done)
@@ -87,6 +100,8 @@ static __always_inline enum weir_reason nat_forward(struct xdp_md *ctx, const st
 	ip->daddr = to->source;
 	ip->ttl--;
 	ip->check = checksum_apply(ip->check, checksum_add(addresses, checksum_ttl_delta()));
+	if (!flow_unchanged(hit))
+		return WEIR_REASON_RACED;
 	count_traffic(flow->backend_id, hit->from, packet);
 	return done;
 }

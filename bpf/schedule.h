@@ -42,8 +42,13 @@ struct least_search {
 	__u32 weighted;
 	__u32 best;
 	__u32 best_weight;
-	__u64 best_load;
 	__u32 best_suspect;
+	__u64 best_load;
+	__u64 weights; /* of all */
+	/* Whose turn it is, at `start`. */
+	__u32 turn_weight;
+	__u32 turn_suspect;
+	__u64 turn_load;
 };
 
 static long least_step(__u32 step, struct least_search *search)
@@ -65,8 +70,13 @@ static long least_step(__u32 step, struct least_search *search)
 		return 1;
 	weight = search->weighted ? slot->weight : 1;
 	total = (__u64)load->half_open + load->established + load->failed;
-	/* Who lately refused is asked in its turn only: its lack of load may be its illness. */
-	suspect = step && load->failed;
+	suspect = load->failed != 0;
+	search->weights += weight;
+	if (!step) {
+		search->turn_weight = weight;
+		search->turn_suspect = suspect;
+		search->turn_load = total;
+	}
 	if (!search->best_weight || suspect < search->best_suspect ||
 	    (suspect == search->best_suspect &&
 	     load_less(total, weight, search->best_load, search->best_weight))) {
@@ -79,8 +89,22 @@ static long least_step(__u32 step, struct least_search *search)
 }
 
 /*
+ * Is it the turn of one who lately refused, and may it have it? Turns come alike: of two, one with a
+ * tenth of the weight has only a fifth of its own.
+ */
+static __always_inline int least_takes_turn(const struct least_search *search)
+{
+	return search->turn_suspect && !search->best_suspect &&
+	       !load_less(search->best_load, search->best_weight, search->turn_load,
+			  search->turn_weight) &&
+	       weir_hash_scale(bpf_get_prandom_u32(), search->weights) <
+		       search->turn_weight * search->range.length;
+}
+
+/*
  * lc, wlc: the least (load + 1) / weight; load = half-open + established + lately failed. Who lately
- * refused is taken in its turn only, so it gets its fair share at most, however idle it looks.
+ * refused is taken in its turn only: its lack of load may be its illness. So it gets its fair share at
+ * most.
  */
 static __always_inline __u32 pick_least(union weir_range range, __u32 service_id, int weighted)
 {
@@ -92,7 +116,7 @@ static __always_inline __u32 pick_least(union weir_range range, __u32 service_id
 
 	/* A 64-bit count: the helper compares all of its argument. */
 	bpf_loop((__u64)range.length, least_step, &search, 0);
-	return search.best;
+	return least_takes_turn(&search) ? search.start : search.best;
 }
 
 /* The backend id for a new flow of @packet, or 0: there is none. */

@@ -12,7 +12,7 @@
 #define SNAT_PROBES 126
 #define SNAT_PROBES_WITH_QUEUE 6
 /* Entries of the queue may be stale. */
-#define SNAT_POPS 8
+#define SNAT_POPS 16
 /* Places looked at for a port in quarantine that may be used again at once. */
 #define SNAT_REUSE_PROBES 32
 
@@ -112,6 +112,21 @@ static __always_inline int port_pop(struct weir_port_queue_locked *queue,
 	return some;
 }
 
+/*
+ * May a port from the queue be used? The host may have taken it for itself since, or the address of
+ * the route may be another one. (Configured addresses stay.)
+ */
+static __always_inline int snat_still_ours(const struct snat_search *search,
+					   struct weir_free_port port)
+{
+	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
+	struct weir_address *source = array_at(&snat_addresses, search->pool.offset);
+	__u16 number = bpf_ntohs(port.port);
+
+	return ports && source && ports->allowed[number / 64] >> (number % 64) & 1 &&
+	       (search->pool.length != 1 || source->word[3] == port.address);
+}
+
 static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_id)
 {
 	struct weir_port_queue_locked *queue = array_at(&port_queues, queue_id);
@@ -123,7 +138,7 @@ static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_i
 	for (i = 0; i < SNAT_POPS; i++) {
 		if (!port_pop(queue, &port))
 			return 0;
-		if (snat_take(search, port.address, port.port))
+		if (snat_still_ours(search, port) && snat_take(search, port.address, port.port))
 			return 1;
 	}
 	return 0;
@@ -209,21 +224,25 @@ struct port_walk {
 	__u32 found;
 };
 
+static __always_inline int port_taken(struct port_walk *walk, __u8 protocol)
+{
+	walk->key.protocol = protocol;
+	return bpf_map_lookup_elem(&index4, &walk->key) != NULL;
+}
+
 static long port_walk_step(__u32 step, struct port_walk *walk)
 {
 	struct weir_free_port port = {};
-	int tcp, udp;
 
 	if (!snat_place(walk->pool, walk->table, (__u64)walk->first + step, &port.address,
 			&port.port))
 		return 1;
 	walk->key.destination = port.address;
 	walk->key.destination_port = port.port;
-	walk->key.protocol = IPPROTO_TCP;
-	tcp = bpf_map_lookup_elem(&index4, &walk->key) == NULL;
-	walk->key.protocol = IPPROTO_UDP;
-	udp = bpf_map_lookup_elem(&index4, &walk->key) == NULL;
-	if (!tcp && !udp)
+	/* Free for both: of most backends, one protocol never uses any. */
+	if (port_taken(walk, IPPROTO_TCP))
+		return 0;
+	if (port_taken(walk, IPPROTO_UDP))
 		return 0;
 	if (!port_push(walk->queue, port))
 		return 1;

@@ -18,6 +18,12 @@
  */
 #define TCP_DATA_AHEAD (1 << 22)
 #define TCP_FIN_AHEAD (1 << 16)
+/*
+ * How much may be unacknowledged where a client's RST at the end of what it sent is believed. Who
+ * guesses data into the wide window above could else send a RST right behind it. Backends break off
+ * downloads with more than this under way, and nobody sends in their name.
+ */
+#define TCP_RESET_AHEAD (1 << 16)
 
 /* a <= b <= c on the circle of sequence numbers. */
 static __always_inline int tcp_between(__u32 a, __u32 b, __u32 c)
@@ -58,7 +64,9 @@ static __always_inline void tcp_established(union weir_flow_control *control, __
 		return; /* RFC 5961 4: the peer answers with a challenge ACK, nothing changes */
 	if (segment->tcp_flags & TCP_FLAG_RST_BIT) {
 		/* Exactly what the other side expects, or the end of what it was sent. */
-		if (segment->sequence == other_ack || segment->sequence == *next) {
+		if (segment->sequence == other_ack ||
+		    (segment->sequence == *next &&
+		     (own_fin == WEIR_FLOW_FIN_BACKEND || *next - other_ack <= TCP_RESET_AHEAD))) {
 			control->state = WEIR_FLOW_CLOSING;
 			control->flags |= WEIR_FLOW_RESET;
 		}

@@ -111,6 +111,14 @@ static int set_forwarding(struct daemon *daemon, struct error *error)
 	return err;
 }
 
+static void warn_of_limits(const struct config_limits *limits)
+{
+	if (limits->half_open >= limits->flows)
+		log_warning("limits: %u half-open flows are not less than %u flows: a flood of SYNs "
+			    "can fill the table; choose --half-open below --flows",
+			    limits->half_open, limits->flows);
+}
+
 /* Everything up to "ready". On failure, or when a signal came, the tear-down undoes what was done. */
 static int start(struct daemon *daemon, struct error *error)
 {
@@ -139,6 +147,7 @@ static int start(struct daemon *daemon, struct error *error)
 	daemon->ready = true;
 	network_log_all(daemon);
 	snat_log_capacity(daemon);
+	warn_of_limits(&daemon->config->limits);
 	puts("weir: ready");
 	fflush(stdout);
 	return 0;

@@ -21,3 +21,20 @@ enum shortage_change shortage_step(struct shortage *shortage, uint32_t backend, 
 	}
 	return SHORTAGE_SAME;
 }
+
+uint32_t shortage_look(struct shortage_queue *queue, uint64_t used, uint64_t capacity, bool *clear)
+{
+	uint64_t unused = used < capacity ? capacity - used : 0;
+	uint32_t count;
+
+	*clear = false;
+	if (!queue->left) {
+		if (!unused || queue->waiting > unused / 4)
+			return 0;
+		queue->left = (uint32_t)capacity;
+		*clear = true;
+	}
+	count = queue->left < SHORTAGE_LOOK ? queue->left : SHORTAGE_LOOK;
+	queue->left -= count;
+	return count;
+}

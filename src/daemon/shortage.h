@@ -16,10 +16,14 @@
 #define SHORTAGE_BEGIN_PERCENT 80
 #define SHORTAGE_END_PERCENT 60
 
+/* Places of a backend's port space that are looked at in one go: about a millisecond. */
+#define SHORTAGE_LOOK 4096
+
 struct shortage {
 	struct shortage_queue {
 		uint32_t backend; /* 0: the queue is free */
 		uint32_t next;    /* place in the backend's port space to look at next */
+		uint32_t left;    /* places before it in this round of looking */
 		uint32_t waiting; /* ports in the queue when it was last looked after */
 	} queues[SHORTAGE_QUEUES];
 	uint32_t turn; /* the queue that was looked after last */
@@ -33,3 +37,10 @@ enum shortage_change { SHORTAGE_SAME, SHORTAGE_BEGAN, SHORTAGE_ENDED };
  */
 enum shortage_change shortage_step(struct shortage *shortage, uint32_t backend, uint64_t used,
 				   uint64_t capacity, uint32_t queue, uint32_t *ret);
+
+/*
+ * How many places, from @queue->next on, to look at now; @clear: empty the queue first. A round goes
+ * through all of the port space once, and the next one begins when few of the free ports are left in
+ * the queue. So no port is put in twice, which would be in use the second time that it comes out.
+ */
+uint32_t shortage_look(struct shortage_queue *queue, uint64_t used, uint64_t capacity, bool *clear);

@@ -38,6 +38,17 @@ static void allowed_ports(const struct config_snat *snat, const uint64_t used[st
 			allowed[port / 64] |= 1ULL << (port % 64);
 }
 
+/* Nobody listens on the services' own ports, but they must not be mistaken for replies. */
+static void leave_out_services(const struct config *config, uint64_t allowed[static 1024])
+{
+	for (size_t i = 0; i < config->service_count; i++)
+		for (size_t j = 0; j < config->services[i].listen_count; j++) {
+			uint16_t port = config->services[i].listens[j].endpoint.port;
+
+			allowed[port / 64] &= ~(1ULL << (port % 64));
+		}
+}
+
 /* The table that no packet reads: all allowed ports in random order. */
 static int fill_table(struct weir_snat_ports *table, const uint64_t allowed[static 1024])
 {
@@ -83,6 +94,7 @@ static int publish_ports(struct daemon *daemon, struct error *error)
 	int count;
 
 	allowed_ports(snat, daemon->snat_ports.used, allowed);
+	leave_out_services(daemon->config, allowed);
 	if (live->count && !memcmp(live->allowed, allowed, sizeof(allowed)))
 		return 0;
 	count = fill_table(&daemon->tables->snat_ports[spare], allowed);

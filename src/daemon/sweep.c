@@ -12,11 +12,6 @@
 #define WALK_MS 900
 #define PERIOD_MS 1000
 
-/* Places in a backend's port space that are looked at in one go: about a millisecond. */
-#define SHORTAGE_LOOK 4096
-/* Ports in a queue from which on it needs no more. */
-#define SHORTAGE_ENOUGH (WEIR_PORT_QUEUE_PLACES / 2)
-
 /* Backends that are listened to after each walk: a system call each. */
 #define LISTEN 256
 
@@ -51,8 +46,10 @@ static void refill_ports(struct daemon *daemon)
 	struct shortage *shortage = &daemon->sweep.shortage;
 
 	for (uint32_t i = 0; i < SHORTAGE_QUEUES; i++) {
-		struct weir_port_search search = { .count = SHORTAGE_LOOK };
+		struct weir_port_search search = {};
 		struct shortage_queue *queue;
+		const struct weir_load *load;
+		bool clear;
 
 		shortage->turn = (shortage->turn + 1) % SHORTAGE_QUEUES;
 		queue = &shortage->queues[shortage->turn];
@@ -60,8 +57,11 @@ static void refill_ports(struct daemon *daemon)
 			continue;
 		search.backend_id = queue->backend;
 		search.first = queue->next;
-		if (queue->waiting >= SHORTAGE_ENOUGH)
-			search.count = 0;
+		load = &daemon->tables->loads[queue->backend];
+		search.count = shortage_look(queue,
+					     __atomic_load_n(&load->snat_ports, __ATOMIC_RELAXED),
+					     snat_capacity(daemon, queue->backend), &clear);
+		search.clear = clear;
 		if (datapath_find_ports(daemon->datapath, &search) < 0)
 			return;
 		queue->waiting = search.waiting;

@@ -133,7 +133,8 @@ static int set_sizes(struct weir *skeleton, const struct datapath_sizes *sizes)
 		{ skeleton->maps.port_queues, sizes->port_queues },
 		{ skeleton->maps.ring, sizes->half_open },
 		{ skeleton->maps.flows4, records },
-		{ skeleton->maps.index4, 2 * records },
+		/* The spare records have no entries: a power of two makes no more buckets than that. */
+		{ skeleton->maps.index4, 2 * sizes->flows },
 		{ skeleton->maps.free_records, records },
 	};
 

@@ -393,6 +393,7 @@ static int add_service(struct flags *flags, const struct config_listen *listen, 
 	service->mode = flags->all->mode;
 	service->scheduler = flags->all->scheduler;
 	service->silent = flags->all->silent;
+	service->keep_client = flags->all->keep_client;
 	service->timeouts = flags->all->timeouts;
 	address_format(&listen->endpoint.address, address);
 	for (char *c = address; *c; c++)

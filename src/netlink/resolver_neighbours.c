@@ -189,9 +189,10 @@ void neighbour_probe(struct resolver *resolver, const struct neighbour *neighbou
 
 	if (rtnl_get_neighbour(&resolver->requests, &neighbour->address, neighbour->ifindex,
 			       &entry) < 0 ||
-	    !entry_is_ours(&entry) || !entry_is_valid(&entry) || (entry.state & NUD_PROBE))
+	    !entry_is_ours(&entry) || !entry_is_valid(&entry))
 		return;
-	rtnl_probe_neighbour(&resolver->requests, &neighbour->address, neighbour->ifindex);
+	/* NUD_PROBE would ask for seconds at the old MAC address only, before it asks everybody. */
+	rtnl_forget_neighbour(&resolver->requests, &neighbour->address, neighbour->ifindex);
 	/* If this fails, the event of the probe leads to another attempt. */
 	rtnl_manage_neighbour(&resolver->requests, &neighbour->address, neighbour->ifindex, false);
 }

@@ -273,7 +273,7 @@ int rtnl_manage_neighbour(struct rtnl *rtnl, const struct weir_address *address,
 	return rtnl_request(rtnl, request, NULL, NULL);
 }
 
-int rtnl_probe_neighbour(struct rtnl *rtnl, const struct weir_address *address, uint32_t ifindex)
+int rtnl_forget_neighbour(struct rtnl *rtnl, const struct weir_address *address, uint32_t ifindex)
 {
 	_Alignas(struct nlmsghdr) char buffer[REQUEST_SIZE];
 	struct nlmsghdr *request = neighbour_request(buffer, RTM_NEWNEIGH, NLM_F_REPLACE, address,
@@ -281,7 +281,7 @@ int rtnl_probe_neighbour(struct rtnl *rtnl, const struct weir_address *address, 
 	struct ndmsg *header = mnl_nlmsg_get_payload(request);
 
 	/* With NTF_EXT_MANAGED the kernel would ignore the state. */
-	header->ndm_state = NUD_PROBE;
+	header->ndm_state = NUD_NONE;
 	header->ndm_flags = NTF_EXT_LEARNED;
 	mnl_attr_put_u8(request, NDA_PROTOCOL, RTNL_NEIGHBOUR_PROTOCOL);
 	return rtnl_request(rtnl, request, NULL, NULL);

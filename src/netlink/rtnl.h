@@ -96,8 +96,8 @@ int rtnl_get_netconf(struct rtnl *rtnl, uint8_t family, uint32_t ifindex, struct
  */
 int rtnl_manage_neighbour(struct rtnl *rtnl, const struct weir_address *address, uint32_t ifindex,
 			  bool create);
-/* Lets the kernel ask a resolved neighbour now; the entry is no longer managed afterwards. */
-int rtnl_probe_neighbour(struct rtnl *rtnl, const struct weir_address *address, uint32_t ifindex);
+/* Makes the kernel forget the MAC address of a neighbour; the entry is no longer managed afterwards. */
+int rtnl_forget_neighbour(struct rtnl *rtnl, const struct weir_address *address, uint32_t ifindex);
 int rtnl_delete_neighbour(struct rtnl *rtnl, const struct weir_address *address, uint32_t ifindex);
 
 /* Parsers: false if the message is not about such an object. */

@@ -51,6 +51,7 @@ enum { HOP_GATEWAY = 1, HOP_ON_LINK, HOP_FAR_GATEWAY, HOPS_USED };
 struct world {
 	struct datapath *datapath;
 	const struct datapath_tables *tables;
+	struct weir_flow4 *flows4; /* the same as tables->flows4, but writable */
 	uint64_t sent;
 	uint64_t unsent; /* flows that were made by a frame that could not be sent on */
 	struct weir_counters counters; /* as of the last frame */
@@ -122,8 +123,6 @@ int world_map(const struct world *world, const char *name);
 /* The live record of the client's tuple, found by looking at all of them. NULL: none. */
 const struct weir_flow4 *flow_of(const struct world *world, const struct segment *from_client);
 uint32_t flow_id(const struct world *world, const struct weir_flow4 *flow);
-void flow_write(const struct world *world, const struct weir_flow4 *at,
-		const struct weir_flow4 *value);
 
 /* Makes @flow look as if its last packet (UDP: its first too) had come that much earlier. */
 void flow_age(const struct world *world, const struct weir_flow4 *flow, uint32_t jiffies);

@@ -160,23 +160,13 @@ uint32_t flow_id(const struct world *world, const struct weir_flow4 *flow)
 	return (uint32_t)(flow - world->tables->flows4);
 }
 
-void flow_write(const struct world *world, const struct weir_flow4 *at,
-		const struct weir_flow4 *value)
-{
-	_cleanup_close_ int flows = world_map(world, "flows4");
-	uint32_t id = flow_id(world, at);
-
-	assert_int_equal(bpf_map_update_elem(flows, &id, value, BPF_EXIST), 0);
-}
-
 void flow_age(const struct world *world, const struct weir_flow4 *flow, uint32_t jiffies)
 {
-	struct weir_flow4 older = *flow;
+	struct weir_flow4 *writable = &world->flows4[flow_id(world, flow)];
 
-	older.last_seen -= jiffies;
+	writable->last_seen -= jiffies;
 	if (flow->control.flags & WEIR_FLOW_UDP)
-		older.created -= jiffies;
-	flow_write(world, flow, &older);
+		writable->created -= jiffies;
 }
 
 uint32_t jiffies_of_ms(const struct world *world, uint32_t ms)

@@ -52,11 +52,12 @@ static void open_many(struct world *world, struct talk *talks, int count, uint16
 
 static void flows_full(void **state)
 {
-	struct world *world = world_open(4, 64);
+	struct world *world = world_open(5, 64);
 	struct talk talks[4], more = talk_tcp(world, CLIENT, 50000);
 	struct segment syn = client_segment(&more, SYN, 0);
 	struct segment datagram = udp_datagram(CLIENT, 50000, WEIR, 53, 5);
 
+	world->tables->runtime->flows_limit = 4;
 	open_many(world, talks, 4, 40000);
 	for (int i = 0; i < 3; i++)
 		refused(world, &syn, WEIR_REASON_FLOWS_FULL);
@@ -156,7 +157,28 @@ static void stale_entry_heals(void **state)
 	assert_int_equal(bpf_map_update_elem(index, &key, &stale, BPF_NOEXIST), 0);
 	dropped(world, &syn, WEIR_REASON_RACED);
 	talk_open(&talk);
-	assert_flows(world, 3, 0, 0);
+
+	/* One of an earlier use of that record. */
+	talk = talk_tcp(world, CLIENT, 40003);
+	syn = client_segment(&talk, SYN, 0);
+	key.source_port = htons(40003);
+	stale.generation--;
+	assert_int_equal(bpf_map_update_elem(index, &key, &stale, BPF_NOEXIST), 0);
+	dropped(world, &syn, WEIR_REASON_RACED);
+	talk_open(&talk);
+	assert_flows(world, 4, 0, 0);
+
+	/* One of a use that begins this very moment, on another CPU: that one's to keep. */
+	key.source_port = htons(40004);
+	stale.generation += 2;
+	assert_int_equal(bpf_map_update_elem(index, &key, &stale, BPF_NOEXIST), 0);
+	talk = talk_tcp(world, CLIENT, 40004);
+	syn = client_segment(&talk, SYN, 0);
+	for (int i = 0; i < 3; i++)
+		dropped(world, &syn, WEIR_REASON_RACED);
+	assert_int_equal(bpf_map_delete_elem(index, &key), 0);
+	talk_open(&talk);
+	assert_flows(world, 5, 0, 0);
 }
 
 /* An entry that says another generation than its record is none, whatever the record's tuple. */

@@ -135,11 +135,11 @@ static void hash_is_even_for_2_to_64(void **state)
 static void hash_is_stable(void **state)
 {
 	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 5, NULL);
-	uint32_t seen[40];
+	uint32_t seen[24];
 
-	for (uint16_t i = 0; i < 40; i++)
+	for (uint16_t i = 0; i < 24; i++)
 		seen[i] = backend_of(*state, first, CLIENT, (uint16_t)(40000 + i));
-	for (uint16_t i = 0; i < 40; i++) {
+	for (uint16_t i = 24; i-- > 0;) { /* the other way round, so that no turn looks like it */
 		finish(*state, (uint16_t)(40000 + i));
 		assert_int_equal(backend_of(*state, first, CLIENT, (uint16_t)(40000 + i)), seen[i]);
 	}
@@ -243,6 +243,25 @@ static void lc_is_not_drawn_to_refusal(void **state)
 	assert_int_equal(world->tables->loads[first].failed, count[0]);
 }
 
+/* A backend that has crashed lost its connections: it looks idle, but refuses. */
+static void lc_gives_a_suspect_its_turn_only(void **state)
+{
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_LC, 3, NULL), count[3] = { 0 };
+
+	for (uint32_t i = 0; i < 3; i++)
+		set_load(world, first + i, 0, i ? 50 : 0, i ? 0 : 1);
+	for (uint16_t i = 0; i < 30; i++)
+		count[backend_of(world, first, CLIENT, (uint16_t)(40000 + i))]++;
+	assert_int_equal(count[0], 10);
+	assert_int_equal(count[1], 10);
+	set_load(world, first, 10, 0, 0); /* forgiven: it catches up */
+	for (uint16_t i = 30; i < 50; i++)
+		assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(40000 + i)), 0);
+	for (uint32_t i = 0; i < 3; i++)
+		set_load(world, first + i, i ? 10 : 30, 0, 0);
+}
+
 static void wlc_follows_weights(void **state)
 {
 	const uint32_t weights[] = { 1, 2, 5 };
@@ -318,6 +337,7 @@ int main(void)
 		world_test(lc_ties_go_round),
 		world_test(lc_follows_closing),
 		world_test(lc_is_not_drawn_to_refusal),
+		world_test(lc_gives_a_suspect_its_turn_only),
 		world_test(wlc_follows_weights),
 		world_test(wlc_idle),
 		world_test(wlc_with_large_loads),

@@ -257,6 +257,42 @@ static void reset_in_answer_to_data(void **state)
 	assert_flows(*state, 0, 0, 2);
 }
 
+/* More than that is not believed at once: the answer to the next acknowledgement tells. */
+static void reset_with_much_in_flight(void **state)
+{
+	struct talk talk = talk_tcp(*state, CLIENT, 40000);
+	struct segment reset;
+
+	talk_establish(&talk);
+	for (int i = 0; i < 70; i++)
+		talk_client(&talk, ACK | PSH, 1000);
+	reset = client_segment(&talk, RST, 0);
+	talk_client_in_vain(&talk, &reset);
+	talk_backend(&talk, ACK, 0);
+	talk_client_with(&talk, &reset);
+	assert_flows(*state, 0, 0, 1);
+}
+
+/* Data guessed into the window, and a RST right behind it: neither side's view changes. */
+static void reset_behind_guessed_data(void **state)
+{
+	struct talk talk = talk_tcp(*state, CLIENT, 40000);
+	struct segment data, reset;
+
+	talk_establish(&talk);
+	data = client_segment(&talk, ACK | PSH, 100);
+	data.sequence += 1000000;
+	talk_client_with(&talk, &data);
+	reset = client_segment(&talk, RST, 0);
+	reset.sequence += 1000100;
+	talk_client_in_vain(&talk, &reset);
+	talk_client(&talk, ACK | PSH, 500);
+	talk_backend(&talk, ACK, 0);
+	assert_flows(*state, 0, 1, 0);
+	talk_client(&talk, RST, 0);
+	assert_flows(*state, 0, 0, 1);
+}
+
 static void close_all(struct talk *talk)
 {
 	talk_client(talk, ACK | FIN, 0);
@@ -317,6 +353,8 @@ int main(void)
 		world_test(reset_by_backend),
 		world_test(reset_with_data_in_flight),
 		world_test(reset_in_answer_to_data),
+		world_test(reset_with_much_in_flight),
+		world_test(reset_behind_guessed_data),
 		world_test(syn_on_closing),
 		world_test(syn_of_backend_on_closing),
 	};

@@ -4,7 +4,9 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include "src/base/cleanup.h"
 #include "src/model/listeners.h"
 
 #include "tests/packet/harness.h"
@@ -177,6 +179,16 @@ static void configure(struct world *world)
 	world_gateway(world, FAR_GATEWAY, "weir1", HOP_FAR_GATEWAY);
 }
 
+/* A mapping of our own: weir itself only reads the records. */
+static void map_records(struct world *world)
+{
+	_cleanup_close_ int map = world_map(world, "flows4");
+
+	world->flows4 = mmap(NULL, world->tables->records * sizeof(*world->flows4),
+			     PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	assert_true(world->flows4 != MAP_FAILED);
+}
+
 struct world *world_open(uint32_t flows, uint32_t half_open)
 {
 	const struct datapath_sizes sizes = {
@@ -199,6 +211,7 @@ struct world *world_open(uint32_t flows, uint32_t half_open)
 		fail();
 	}
 	world->tables = datapath_tables(world->datapath);
+	map_records(world);
 	configure(world);
 	return world;
 }
@@ -207,6 +220,7 @@ void world_close(struct world *world)
 {
 	world_verify(world);
 	world_verify_ids(world);
+	munmap(world->flows4, world->tables->records * sizeof(*world->flows4));
 	datapath_close(world->datapath);
 	free(world);
 }

@@ -73,7 +73,7 @@ static void test_every_flag(void **state)
 		   "--backends 10.0.0.4:54 --scheduler=wlc --mode=nat --attach=generic --flows=1M "
 		   "--half-open=4k --udp-share=25 --icmp-rate=0 --reset-rate=7 "
 		   "--snat-address=10.0.0.8,10.0.0.9 --snat-address 10.0.0.10 "
-		   "--snat-ports=2000-3000 --on-no-backend=drop --timeout-tcp=1h "
+		   "--snat=off --snat-ports=2000-3000 --on-no-backend=drop --timeout-tcp=1h "
 		   "--timeout-tcp-handshake=5s --timeout-tcp-close=1m --timeout-udp=500ms "
 		   "--timeout-udp-established=1m30s",
 		   &config);
@@ -95,6 +95,7 @@ static void test_every_flag(void **state)
 	assert_int_equal(service->mode, WEIR_MODE_NAT);
 	assert_int_equal(service->scheduler, WEIR_SCHEDULER_WLC);
 	assert_true(service->silent);
+	assert_true(service->keep_client);
 	assert_int_equal(service->timeouts.tcp, 3600000);
 	assert_int_equal(service->timeouts.tcp_handshake, 5000);
 	assert_int_equal(service->timeouts.tcp_close, 60000);
