@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: all build deps demo check unit e2e bench lint format install clean help root
+.PHONY: all build deps demo check check-long unit e2e bench lint format install clean help root
 
 all: build ## build build/weir (the default)
 
@@ -39,6 +39,10 @@ demo: root deps build ## show weir at work: five hosts, every scheduler (root)
 check: root deps build lint unit e2e ## all checks and tests (root)
 	@echo "check: everything passed"
 
+check-long: check ## the same, and what takes minutes: ten million packets on two CPUs and more (root)
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite long
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -m long tests/e2e
+
 unit: root build
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
 
@@ -62,4 +66,4 @@ clean: ## remove what was built
 	@rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
