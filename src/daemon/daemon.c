@@ -114,9 +114,10 @@ static int set_forwarding(struct daemon *daemon, struct error *error)
 static void warn_of_limits(const struct config_limits *limits)
 {
 	if (limits->half_open >= limits->flows)
-		log_warning("limits: %u half-open flows are not less than %u flows: a flood of SYNs "
-			    "can fill the table; choose --half-open below --flows",
-			    limits->half_open, limits->flows);
+		log_warning(
+			"limits: %u half-open flows are not less than %u flows: a flood of SYNs "
+			"can fill the table; choose --half-open below --flows",
+			limits->half_open, limits->flows);
 }
 
 /* Everything up to "ready". On failure, or when a signal came, the tear-down undoes what was done. */

@@ -344,31 +344,61 @@ static void protocols_have_ports_of_their_own(void **state)
 	world_close(world);
 }
 
-/* The host wants some ports for itself: what waits in the queue is not used any more. */
+/*
+ * Opens flows of clients from number @from on until no port is left; returns how many. Each gets one of
+ * ports @first to @last of @address.
+ */
+static uint32_t open_all(struct world *world, uint32_t from, uint32_t address, uint16_t first,
+			 uint16_t last)
+{
+	for (uint32_t i = 0;; i++) {
+		struct talk talk = client(world, from + i);
+		struct segment syn = client_segment(&talk, SYN, 0);
+		struct frame frame = frame_of(&syn);
+		enum weir_reason reason = world_run(world, &frame).reason;
+		const struct weir_flow4 *flow = flow_of(world, &syn);
+
+		if (reason == WEIR_REASON_SNAT_EXHAUSTED)
+			return i;
+		assert_int_equal(reason, WEIR_REASON_NEW_FLOW);
+		assert_int_equal(ntohl(flow->backend.destination), address);
+		assert_in_range(ntohs(flow->backend.destination_port), first, last);
+	}
+}
+
+/* The host wants the ports for itself: what waits in the queue is not used any more. */
 static void table_switched(void **state)
 {
-	struct world *world = crowded(PORTS - 200);
+	struct world *world = crowded_in(2 * PORTS, PORTS - 200);
 	struct weir_snat_ports *next = &world->tables->snat_ports[1];
 
 	backend_of(world)->port_queue = QUEUE;
 	assert_int_equal(find(world, 0, PORTS, true).found, 200);
 	memset(next, 0, sizeof(*next));
-	for (uint16_t port = 30000; port < 30100; port++) {
+	for (uint16_t port = 30000; port < 30006; port++) {
 		next->port[next->count++] = port;
 		next->allowed[port / 64] |= 1ULL << (port % 64);
 	}
 	world->tables->runtime->snat_table = 1;
-	for (uint32_t i = 0; i < 100; i++) {
-		struct talk talk = client(world, i);
-		struct segment syn = client_segment(&talk, SYN, 0);
-		struct frame frame = frame_of(&syn);
+	assert_int_equal(open_all(world, 0, WEIR, 30000, 30005), 6);
+	release(world, FIRST_PORT); /* waits in the queue in vain, too */
+	assert_int_equal(open_all(world, 100, WEIR, 30000, 30005), 0);
+	assert_flows(world, PORTS - 200 - 1 + 6, 0, 0);
+	world_close(world);
+}
 
-		if (i % 10 == 0)
-			find(world, i * 10, 100, false);
-		if (world_run(world, &frame).reason == WEIR_REASON_NEW_FLOW)
-			assert_in_range(ntohs(flow_of(world, &syn)->backend.destination_port),
-					30000, 30099);
-	}
+/* The route to the backend has another source address now. */
+static void address_changed(void **state)
+{
+	const uint32_t next = SECOND_ADDRESS;
+	struct world *world = crowded_in(2 * PORTS, PORTS - 200);
+
+	backend_of(world)->port_queue = QUEUE;
+	world_snat_ports(world, FIRST_PORT, FIRST_PORT + 5);
+	world_snat_addresses(world, &next, 1);
+	release(world, FIRST_PORT); /* of the old address */
+	assert_int_equal(open_all(world, 0, SECOND_ADDRESS, FIRST_PORT, FIRST_PORT + 5), 6);
+	assert_flows(world, PORTS - 200 - 1 + 6, 0, 0);
 	world_close(world);
 }
 
@@ -386,6 +416,7 @@ int main(void)
 		cmocka_unit_test(two_addresses),
 		cmocka_unit_test(protocols_have_ports_of_their_own),
 		cmocka_unit_test(table_switched),
+		cmocka_unit_test(address_changed),
 	};
 
 	return packet_tests(tests);

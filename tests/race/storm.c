@@ -12,7 +12,7 @@
 
 /* Packets of a long run, of all lanes together. */
 #define LONG_GOAL 10000000
-#define MOST_CLIENTS 4000000
+#define MOST_CLIENTS 9000000
 #define CHUNK 512
 #define QUEUE 1 /* of backend 1; backend 2 has the next */
 

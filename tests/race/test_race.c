@@ -48,6 +48,23 @@ static void few_ports(void **state)
 	storm_run(&plan);
 }
 
+/* Most ports rest after the backend closed first: both CPUs, and the sweep, want them back. */
+static void ports_taken_over(void **state)
+{
+	static const struct storm_plan plan = {
+		.flows = 4096,
+		.half_open = 8,
+		.first_port = 2000,
+		.last_port = 2031,
+		.seconds = 4,
+		.timeout_ms = 8,
+		.time_wait_ms = 24,
+		.weights = { [ACT_SYN] = 40, [ACT_OPEN] = 20, [ACT_BACKEND_CLOSE] = 40 },
+	};
+
+	storm_run(&plan);
+}
+
 /* The same through queues of free ports. */
 static void few_ports_with_queues(void **state)
 {
@@ -148,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(promotion_against_eviction),
 		cmocka_unit_test(few_ports),
+		cmocka_unit_test(ports_taken_over),
 		cmocka_unit_test(few_ports_with_queues),
 		cmocka_unit_test(records_come_again),
 		cmocka_unit_test(syn_on_closing),
