@@ -86,4 +86,4 @@ struct storm {
 void storm_run(const struct storm_plan *plan);
 
 /* One lane, until the storm is over. */
-void *storm_lane_main(void *lane);
+void *storm_lane_main(void *user);
