@@ -57,6 +57,8 @@ static void truth_read(const struct world *world, struct truth *truth)
 
 static void verify_loads(const struct world *world, const struct truth *truth)
 {
+	const __u64 *reasons = world->counters.reasons;
+	uint64_t made = reasons[WEIR_REASON_NEW_FLOW] + world->unsent;
 	uint64_t total = 0;
 
 	for (uint32_t i = 0; i < world->tables->sizes.backends; i++) {
@@ -67,7 +69,8 @@ static void verify_loads(const struct world *world, const struct truth *truth)
 		assert_int_equal(load->snat_ports, truth->loads[i].snat_ports);
 		total += load->total;
 	}
-	assert_int_equal(total, world->counters.reasons[WEIR_REASON_NEW_FLOW] + world->unsent);
+	/* Two CPUs: a flow may be evicted before its first packet is on its way. */
+	assert_in_range(total, made, made + reasons[WEIR_REASON_RACED]);
 }
 
 /* The entry of @side leads to record @id, this generation, this direction. */
