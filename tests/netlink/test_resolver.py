@@ -84,7 +84,8 @@ def test_flush_keeps_reachable_and_entry_returns(net):
     shell.hop(B, reachable="1")
     shell.settle(0.3)
     for _ in range(20):
-        net.ip("host", "neigh flush all")
+        # Gives up after ten rounds when entries come back as fast as it flushes them.
+        net.ip("host", "neigh flush all", check=False)
     told = shell.settle(0.6)
     assert told == []
     for address, mac in ((A, MAC_A), (B, MAC_B)):
@@ -464,7 +465,7 @@ def test_lost_events_are_made_good(net):
     net.ip("host", f"route replace 10.9.0.0/16 via {B}")
     net.ip("host", "addr del 10.200.0.1/24 dev eth1")
     net.ip("host", "addr add 10.201.0.1/24 dev eth1")
-    net.ip("host", "neigh flush all")
+    net.ip("host", "neigh flush all", check=False)
     net.sysctl("ipv4/conf/eth0/forwarding", 1)
     net.ip("host", "link set eth0 mtu 1400")
     shell.wait("forwarding", timeout=15, on="1")
