@@ -39,7 +39,6 @@ struct flow_hit {
 	struct weir_flow4 *flow;
 	union weir_flow_control control;
 	enum weir_direction from;
-	__u32 port_rested; /* new flow: its source port came out of quarantine early */
 };
 
 /*

@@ -24,7 +24,6 @@ struct snat_search {
 	__u32 table;
 	__u32 sequence; /* the client's initial sequence number */
 	__u32 found;
-	__u32 rested; /* the port came out of its quarantine early */
 };
 
 /* Tries to own a source address and port. The record says so before others can see it. */
@@ -180,7 +179,6 @@ static long snat_reuse_probe(__u32 step, struct snat_search *search)
 	own->backend.destination = search->key.destination;
 	own->backend.destination_port = search->key.destination_port;
 	search->found = !bpf_map_update_elem(&index4, &search->key, &search->entry.word, BPF_ANY);
-	search->rested = search->found;
 	return search->found;
 }
 
