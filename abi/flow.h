@@ -6,11 +6,11 @@
 #include "address.h"
 
 /*
- * A flow is stored once, as one record in the array `flows4`. Two entries of the hash `index4` lead
- * to it, one per direction of travel; their key is the packet's own tuple.
+ * A flow is stored once, as one record in the array `flows4`. Two entries of the index `index4` lead
+ * to it, one per direction of travel; they are found by the packet's own tuple.
  */
 
-/* Key of the index: a packet's tuple as it is on the wire. `zero` must be zero. */
+/* What the index is searched for: a packet's tuple as it is on the wire. `zero` must be zero. */
 struct weir_tuple4 {
 	__be32 source;
 	__be32 destination;
@@ -20,20 +20,37 @@ struct weir_tuple4 {
 	__u8 zero[3];
 };
 
-/* Value of the index, read and written as one 64-bit word. */
+enum weir_direction {
+	WEIR_FROM_CLIENT,
+	WEIR_FROM_BACKEND,
+};
+
+/* Entry of the index, read and written as one 64-bit word. 0: empty. */
 union weir_index {
 	__u64 word;
 	struct {
 		__u32 record;
 		__u16 generation;
-		__u8 direction; /* enum weir_direction */
-		__u8 zero;
+		__u16 mark; /* WEIR_INDEX_USED, 14 bits of the tuple's hash, enum weir_direction */
 	};
 };
 
-enum weir_direction {
-	WEIR_FROM_CLIENT,
-	WEIR_FROM_BACKEND,
+#define WEIR_INDEX_USED 0x8000
+#define WEIR_INDEX_HASH 0x7ffe
+#define WEIR_INDEX_DIRECTION 0x0001
+
+#define WEIR_INDEX_ENTRIES 15
+
+/*
+ * A bucket of the index, chosen by the tuple's hash: two cache lines, of which a lookup needs the
+ * first alone unless more than seven entries met here. An entry is taken out by compare-and-swap, at
+ * any time. It is put in only by who changed an even @version to the odd number after it: so nobody
+ * puts in a tuple that somebody else put in since he looked.
+ */
+struct weir_index_bucket {
+	__u32 version;
+	__u32 end; /* this entry and all behind it are empty */
+	union weir_index entries[WEIR_INDEX_ENTRIES];
 };
 
 /*
@@ -116,6 +133,7 @@ struct weir_flow4 {
 };
 
 _Static_assert(sizeof(struct weir_tuple4) == 16, "the v4 key stays small");
+_Static_assert(sizeof(struct weir_index_bucket) == 128, "two cache lines");
 _Static_assert(sizeof(union weir_index) == 8, "an index entry is one word");
 _Static_assert(sizeof(union weir_flow_control) == 8, "control is one word");
 _Static_assert(sizeof(struct weir_flow4) == 64, "a v4 flow is one cache line");

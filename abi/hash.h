@@ -31,6 +31,21 @@ static inline __u32 weir_hash_tuple4(const struct weir_tuple4 *tuple)
 	return weir_hash_mix(weir_hash_mix(addresses) ^ rest) >> 32;
 }
 
+/*
+ * The index's hash. The sum is multilinear, by pairs (Lemire and Kaser, "Strongly universal string
+ * hashing is fast"): with a secret random @key, no choice of tuples makes more of them meet than
+ * chance would. The last two steps part what such a sum leaves in rows: ports one after the other.
+ */
+static inline __u32 weir_index_hash(const volatile __u64 key[4], const struct weir_tuple4 *tuple)
+{
+	__u32 ports = (__u32)tuple->source_port << 16 | tuple->destination_port;
+	__u64 sum = (key[0] + tuple->source) * (key[1] + ports) +
+		    (key[2] + tuple->destination) * (key[3] + tuple->protocol);
+
+	sum ^= sum >> 32;
+	return sum * 0xff51afd7ed558ccdULL >> 32;
+}
+
 /* Home place of a listener is this hash & (length - 1). */
 static inline __u32 weir_listener_hash(const struct weir_listener_key *key)
 {

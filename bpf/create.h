@@ -17,9 +17,9 @@
 
 /*
  * The next hop towards the client: the gateway of the route to it, if the daemon knows that one, else
- * "on link": back to the MAC address that the packet came from.
+ * "on link": back to the MAC address that the packet came from. Not inlined: its stack is large.
  */
-static __always_inline __u16 client_hop(struct xdp_md *ctx, const struct packet *packet)
+static __noinline __u16 client_hop(struct xdp_md *ctx, const struct packet *packet)
 {
 	struct weir_gateway_key on_link = { .ifindex = ctx->ingress_ifindex };
 	struct weir_gateway_key gateway = {};
@@ -70,8 +70,7 @@ static __always_inline void ring_enter(union weir_index entry)
 	dead.state = WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, dead))
 		return; /* promoted, closed or expired this very moment */
-	if (flow_remove(flow, old.word))
-		return; /* not without a trace: left to the sweep */
+	flow_remove(evicted.record, old.word);
 	idle = dead;
 	idle.state = WEIR_FLOW_FREE;
 	if (flow_swap(flow, dead, idle)) /* else the sweep has taken it over */
@@ -134,56 +133,14 @@ record_fill(struct xdp_md *ctx, const struct packet *packet, const struct weir_b
 
 /*
  * Undoes record_take() for a flow that nobody could see; @control as from record_fill(): its generation
- * is used up. @left: its port could not be given back; the sweep tries again before it frees the record.
+ * is used up.
  */
 static __always_inline void record_give_back(struct weir_flow4 *flow, __u32 id,
-					     union weir_flow_control control, int left)
+					     union weir_flow_control control)
 {
-	control.state = left ? WEIR_FLOW_DEAD : WEIR_FLOW_FREE;
+	control.state = WEIR_FLOW_FREE;
 	*(volatile __u64 *)&flow->control.word = control.word;
-	if (!left)
-		record_free(id);
-}
-
-/*
- * Does the index entry of @packet lead to a flow that is over and done with? Not if its record is being
- * made (its generation is still the one before), or being removed: that entry is for its owner to take
- * away, who might hit the one that a new flow put there since.
- */
-static __always_inline int entry_is_stale(const struct packet *packet, union weir_index *entry)
-{
-	union weir_flow_control control;
-	const struct weir_side4 *side;
-	struct weir_flow4 *flow;
-	__u64 *word;
-
-	word = bpf_map_lookup_elem(&index4, &packet->tuple);
-	if (!word)
-		return 0;
-	entry->word = READ_WORD(*word);
-	flow = array_at(&flows4, entry->record);
-	if (!flow)
-		return 1;
-	control.word = READ_WORD(flow->control.word);
-	if (control.generation != entry->generation)
-		return (__s16)(control.generation - entry->generation) > 0;
-	side = entry->direction == WEIR_FROM_CLIENT ? &flow->client : &flow->backend;
-	return control.state == WEIR_FLOW_FREE ||
-	       (state_is_live(control.state) && !side_matches(side, &packet->tuple));
-}
-
-/*
- * The client's index entry is already there. Another CPU is making or ending a flow of this client:
- * the sender's next packet will do. Or it is stale and goes; seen twice, since a lookup may return
- * another key's value while the entry is being replaced.
- */
-static __always_inline void index_collision(const struct packet *packet)
-{
-	union weir_index first, second;
-
-	if (entry_is_stale(packet, &first) && entry_is_stale(packet, &second) &&
-	    first.word == second.word)
-		bpf_map_delete_elem(&index4, &packet->tuple);
+	record_free(id);
 }
 
 static __always_inline void flow_born(union weir_index entry, __u32 backend_id)
@@ -208,6 +165,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	struct snat_search search = {};
 	struct weir_backend *backend;
 	union weir_index entry = {};
+	enum index_result inserted;
 	struct weir_flow4 *flow;
 	__u32 backend_id;
 	int owned;
@@ -222,10 +180,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	if (!flow)
 		return WEIR_REASON_FLOWS_FULL;
 	hit->control = record_fill(ctx, packet, backend, backend_id, flow);
-	entry.record = search.record;
-	entry.generation = hit->control.generation;
-	entry.direction = WEIR_FROM_BACKEND;
-	search.entry = entry;
+	search.generation = hit->control.generation;
 	search.key.source = flow->backend.source;
 	search.key.source_port = flow->backend.source_port;
 	search.key.protocol = packet->tuple.protocol;
@@ -237,21 +192,24 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	else
 		owned = snat_allocate(&search, &packet->tuple, backend_id, backend->port_queue);
 	if (!owned) {
-		record_give_back(flow, search.record, hit->control, 0);
+		record_give_back(flow, search.record, hit->control);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}
 	flow->address_delta = checksum_address_delta(&flow->client, &flow->backend);
 
-	entry.direction = WEIR_FROM_CLIENT;
-	if (bpf_map_update_elem(&index4, &packet->tuple, &entry.word, BPF_NOEXIST)) {
-		record_give_back(flow, search.record, hit->control,
-				 flow_unlink(&flow->backend, packet->tuple.protocol));
-		index_collision(packet);
-		return WEIR_REASON_RACED;
+	inserted = index_insert(&packet->tuple, search.record, search.generation, WEIR_FROM_CLIENT);
+	if (inserted != INDEX_DONE) {
+		index_remove(&search.key, search.record, search.generation, WEIR_FROM_BACKEND);
+		record_give_back(flow, search.record, hit->control);
+		/* Else another CPU is making or has made a flow of this client. */
+		return inserted == INDEX_FULL ? WEIR_REASON_FLOWS_FULL : WEIR_REASON_RACED;
 	}
+	entry.record = search.record;
+	entry.generation = search.generation;
 	__sync_lock_test_and_set(&flow->control.word, hit->control.word);
 	flow_born(entry, backend_id);
 	hit->flow = flow;
+	hit->record = search.record;
 	hit->from = WEIR_FROM_CLIENT;
 	return WEIR_REASON_NEW_FLOW;
 }

@@ -1,73 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #pragma once
 
-/* Records and their index: finding, stepping, removing. Creation is in create.h. */
-
-#include <linux/errno.h>
+/* Records: stepping, removing. They are found in index.h and made in create.h. */
 
 #include "checksum.h"
+#include "index.h"
 #include "maps.h"
 #include "packet.h"
 #include "stats.h"
 #include "tcp.h"
 
-#define READ_WORD(word) (*(volatile __u64 *)&(word))
-
 /* How often a state change is tried again when another CPU was faster. */
 #define FLOW_SWAP_TRIES 4
-
-static __always_inline int side_matches(const struct weir_side4 *side,
-					const struct weir_tuple4 *tuple)
-{
-	return side->source == tuple->source && side->destination == tuple->destination &&
-	       side->source_port == tuple->source_port &&
-	       side->destination_port == tuple->destination_port;
-}
-
-static __always_inline int state_is_live(__u8 state)
-{
-	return state >= WEIR_FLOW_HALF_OPEN && state <= WEIR_FLOW_CLOSING;
-}
-
-static __always_inline __u8 control_protocol(union weir_flow_control control)
-{
-	return control.flags & WEIR_FLOW_UDP ? IPPROTO_UDP : IPPROTO_TCP;
-}
-
-/* A flow as a packet found it. */
-struct flow_hit {
-	struct weir_flow4 *flow;
-	union weir_flow_control control;
-	enum weir_direction from;
-};
-
-/*
- * Finds the live flow that @packet belongs to. The record's own tuple is compared: a preallocated hash
- * may hand out another key's value while it is being replaced.
- */
-static __always_inline int flow_find(const struct packet *packet, struct flow_hit *hit)
-{
-	const struct weir_side4 *side;
-	struct weir_flow4 *flow;
-	union weir_index entry;
-	__u64 *word;
-
-	word = bpf_map_lookup_elem(&index4, &packet->tuple);
-	if (!word)
-		return 0;
-	entry.word = READ_WORD(*word);
-	flow = array_at(&flows4, entry.record);
-	if (!flow)
-		return 0;
-	hit->flow = flow;
-	hit->control.word = READ_WORD(flow->control.word);
-	hit->from = entry.direction;
-	if (hit->control.generation != entry.generation || !state_is_live(hit->control.state) ||
-	    control_protocol(hit->control) != packet->tuple.protocol)
-		return 0;
-	side = entry.direction == WEIR_FROM_CLIENT ? &flow->client : &flow->backend;
-	return side_matches(side, &packet->tuple);
-}
 
 static __always_inline int flow_swap(struct weir_flow4 *flow, union weir_flow_control old,
 				     union weir_flow_control new)
@@ -150,30 +94,29 @@ static __always_inline void flow_port_gone(const struct weir_flow4 *flow)
 		__sync_fetch_and_add(&load->snat_ports, -1);
 }
 
-/*
- * Takes the index entry of one direction away. Returns 0 if it is gone. A delete can fail with -EBUSY
- * (before 6.18: when it interrupts another one on the same CPU); then the sweep does it later.
- */
-static __always_inline int flow_unlink(const struct weir_side4 *side, __u8 protocol)
+/* Takes the index entry of one direction away. @control: of the use that put it in. */
+static __always_inline void flow_unlink(const struct weir_flow4 *flow, __u32 record,
+					union weir_flow_control control,
+					enum weir_direction direction)
 {
-	struct weir_tuple4 key;
-	long result;
+	struct weir_tuple4 tuple;
 
-	side_to_tuple(side, protocol, &key);
-	result = bpf_map_delete_elem(&index4, &key);
-	return result && result != -ENOENT;
+	side_to_tuple(direction == WEIR_FROM_CLIENT ? &flow->client : &flow->backend,
+		      control_protocol(control), &tuple);
+	index_remove(&tuple, record, control.generation, direction);
 }
 
 /* Gives the source port back; a backend that runs short gets it into its queue at once. */
-static __noinline int flow_release_port(struct weir_flow4 *flow, __u8 protocol)
+__noinline int flow_release_port(__u32 record, __u64 old_word)
 {
+	union weir_flow_control old = { .word = old_word };
+	struct weir_flow4 *flow = array_at(&flows4, record);
 	struct weir_free_port port = {};
 	struct weir_backend *backend;
-	int left;
 
 	if (!flow)
 		return 0;
-	left = flow_unlink(&flow->backend, protocol);
+	flow_unlink(flow, record, old, WEIR_FROM_BACKEND);
 	flow_port_gone(flow);
 	backend = array_at(&backends, flow->backend_id);
 	if (backend && backend->port_queue) {
@@ -181,24 +124,21 @@ static __noinline int flow_release_port(struct weir_flow4 *flow, __u8 protocol)
 		port.port = flow->backend.destination_port;
 		port_push(backend->port_queue, port);
 	}
-	return left;
+	return 0;
 }
 
-/*
- * Takes both index entries and the port away. Only for who swapped the record from @old to DEAD.
- * Returns 0 if nothing leads to the record any more.
- */
-static __noinline int flow_remove(struct weir_flow4 *flow, __u64 old_word)
+/* Takes both index entries and the port away. Only for who swapped the record from @old to DEAD. */
+__noinline int flow_remove(__u32 record, __u64 old_word)
 {
 	union weir_flow_control old = { .word = old_word };
-	int left;
+	struct weir_flow4 *flow = array_at(&flows4, record);
 
 	if (!flow)
 		return 0;
-	left = flow_unlink(&flow->client, control_protocol(old));
-	left |= flow_release_port(flow, control_protocol(old));
+	flow_unlink(flow, record, old, WEIR_FROM_CLIENT);
+	flow_release_port(record, old_word);
 	flow_moved(flow, old, WEIR_FLOW_DEAD);
-	return left;
+	return 0;
 }
 
 /*
@@ -214,7 +154,8 @@ static __always_inline int flow_must_rest(const struct weir_flow4 *flow,
 }
 
 /* Ends a CLOSING flow, as @old: at once, or by way of its quarantine. 0: another CPU was faster. */
-static __always_inline int flow_end(struct weir_flow4 *flow, union weir_flow_control old)
+static __always_inline int flow_end(struct weir_flow4 *flow, __u32 record,
+				    union weir_flow_control old)
 {
 	union weir_flow_control next = old;
 
@@ -222,9 +163,9 @@ static __always_inline int flow_end(struct weir_flow4 *flow, union weir_flow_con
 	if (!flow_swap(flow, old, next))
 		return 0;
 	if (next.state == WEIR_FLOW_DEAD) {
-		flow_remove(flow, old.word);
+		flow_remove(record, old.word);
 	} else {
-		flow_unlink(&flow->client, IPPROTO_TCP);
+		flow_unlink(flow, record, old, WEIR_FROM_CLIENT);
 		flow_moved(flow, old, WEIR_FLOW_QUARANTINE);
 	}
 	return 1;

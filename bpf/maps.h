@@ -15,6 +15,8 @@
 
 /* Fixed when the object is loaded. */
 const volatile __u32 half_open_places = 1;
+const volatile __u32 index_buckets = 1;
+const volatile __u64 index_key[4] = {};
 
 /* struct weir_port_queue as the kernel wants to see it. */
 struct weir_port_queue_locked {
@@ -72,12 +74,8 @@ WEIR_PER_CPU(counters, struct weir_counters);
 WEIR_PER_CPU(traffic, struct weir_traffic);
 WEIR_PER_CPU(buckets, struct weir_buckets);
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct weir_tuple4);
-	__type(value, __u64); /* union weir_index */
-} index4 SEC(".maps");
+/* Mappable for its alignment: other arrays begin in the middle of a cache line. */
+WEIR_ARRAY(index4, struct weir_index_bucket, BPF_F_MMAPABLE);
 
 /* Ids of free records; a fifo, so that an id rests as long as possible. */
 struct {

@@ -104,10 +104,11 @@ static __always_inline int least_takes_turn(const struct least_search *search)
 /*
  * lc, wlc: the least (load + 1) / weight; load = half-open + established + lately failed. Who lately
  * refused is taken in its turn only: its lack of load may be its illness. So it gets its fair share at
- * most.
+ * most. Not inlined: its stack would be added to all that a new flow needs.
  */
-static __always_inline __u32 pick_least(union weir_range range, __u32 service_id, int weighted)
+static __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weighted)
 {
+	union weir_range range = { .word = range_word };
 	struct least_search search = {
 		.range = range,
 		.start = schedule_turn(service_id) % range.length,
@@ -135,7 +136,8 @@ static __always_inline __u32 schedule(const struct weir_service *service, __u32 
 		break;
 	case WEIR_SCHEDULER_LC:
 	case WEIR_SCHEDULER_WLC:
-		place = pick_least(range, service_id, service->scheduler == WEIR_SCHEDULER_WLC);
+		place = pick_least(range.word, service_id,
+				   service->scheduler == WEIR_SCHEDULER_WLC);
 		break;
 	default:
 		place = pick_turn(range, service_id);

@@ -21,7 +21,7 @@ static __always_inline int listener_matches(const struct weir_listener_key *a,
 }
 
 /* The place of @key in the live generation, or NULL. */
-static __noinline struct weir_listener *listener_find(const struct weir_listener_key *key)
+static __always_inline struct weir_listener *listener_find(const struct weir_listener_key *key)
 {
 	struct weir_root *root_ = WEIR_ONLY(root);
 	union weir_range range;
@@ -45,8 +45,11 @@ static __noinline struct weir_listener *listener_find(const struct weir_listener
 	return NULL;
 }
 
-/* The service that @packet is for: its id, or 0. */
-static __always_inline __u32 service_find(const struct packet *packet)
+/*
+ * The service that @packet is for: its id, or 0. Not inlined, nor is the next one: their keys would
+ * lie on the stack below all that a new flow needs, and 512 bytes are all there is.
+ */
+static __noinline __u32 service_find(const struct packet *packet)
 {
 	struct weir_listener_key key = {
 		.address = address_from_v4(packet->tuple.destination),
@@ -62,7 +65,7 @@ static __always_inline __u32 service_find(const struct packet *packet)
  * Does a malformed packet concern a service? If its ports could be read, the service itself counts,
  * else its address.
  */
-static __always_inline int service_concerned(const struct packet *packet)
+static __noinline int service_concerned(const struct packet *packet)
 {
 	struct weir_listener_key key = { .address = address_from_v4(packet->tuple.destination) };
 

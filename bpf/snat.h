@@ -3,7 +3,7 @@
 
 /*
  * Source ports towards a backend. The space of a backend is {ports} x {addresses}; a port is owned by
- * who gets the index entry of the replies in (BPF_NOEXIST), so there is no other lock.
+ * who gets the index entry of the replies in, so there is no other lock.
  */
 
 #include "flow.h"
@@ -18,9 +18,9 @@
 
 struct snat_search {
 	struct weir_tuple4 key; /* of replies: backend -> SNAT address */
-	union weir_index entry;
 	union weir_range pool;
 	__u32 record;
+	__u16 generation;
 	__u32 table;
 	__u32 sequence; /* the client's initial sequence number */
 	__u32 found;
@@ -38,8 +38,8 @@ static __always_inline int snat_take(struct snat_search *search, __be32 address,
 	search->key.destination_port = port;
 	flow->backend.destination = address;
 	flow->backend.destination_port = port;
-	search->found = !bpf_map_update_elem(&index4, &search->key, &search->entry.word,
-					     BPF_NOEXIST);
+	search->found = index_insert(&search->key, search->record, search->generation,
+				     WEIR_FROM_BACKEND) == INDEX_DONE;
 	if (!search->found)
 		counters_->snat_probes++;
 	return search->found;
@@ -151,35 +151,29 @@ static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_i
 static long snat_reuse_probe(__u32 step, struct snat_search *search)
 {
 	union weir_flow_control old, dead;
-	struct weir_flow4 *flow, *own;
+	struct weir_flow4 *flow;
 	union weir_index holder;
-	__u64 *word;
 
-	own = array_at(&flows4, search->record);
-	if (!own || !snat_place(search->pool, search->table, random_place(),
-				&search->key.destination, &search->key.destination_port))
+	if (!snat_place(search->pool, search->table, random_place(), &search->key.destination,
+			&search->key.destination_port))
 		return 1;
-	word = bpf_map_lookup_elem(&index4, &search->key);
-	if (!word)
+	holder.word = index_find(&search->key);
+	if (!holder.word)
 		return snat_take(search, search->key.destination, search->key.destination_port);
-	holder.word = READ_WORD(*word);
 	flow = array_at(&flows4, holder.record);
 	if (!flow)
 		return 0;
 	old.word = READ_WORD(flow->control.word);
 	if (old.generation != holder.generation || old.state != WEIR_FLOW_QUARANTINE ||
-	    !side_matches(&flow->backend, &search->key) ||
 	    (__s32)(search->sequence - flow->client_next) <= 0)
 		return 0;
 	dead = old;
 	dead.state = WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, dead))
 		return 0;
+	index_remove(&search->key, holder.record, holder.generation, WEIR_FROM_BACKEND);
 	flow_port_gone(flow);
-	own->backend.destination = search->key.destination;
-	own->backend.destination_port = search->key.destination_port;
-	search->found = !bpf_map_update_elem(&index4, &search->key, &search->entry.word, BPF_ANY);
-	return search->found;
+	return snat_take(search, search->key.destination, search->key.destination_port);
 }
 
 /*
@@ -227,7 +221,7 @@ struct port_walk {
 static __always_inline int port_taken(struct port_walk *walk, __u8 protocol)
 {
 	walk->key.protocol = protocol;
-	return bpf_map_lookup_elem(&index4, &walk->key) != NULL;
+	return index_find(&walk->key) != 0;
 }
 
 static long port_walk_step(__u32 step, struct port_walk *walk)

@@ -48,27 +48,6 @@ static __always_inline void sweep_live(__u8 state, __u32 backend_id, struct weir
 	}
 }
 
-/*
- * Takes an index entry away that still leads to this use of record @id, because its removal has failed
- * (flow_unlink()). Returns 0 if there is none now.
- */
-static __always_inline int sweep_unlink(const struct weir_side4 *side,
-					union weir_flow_control control, __u32 id)
-{
-	struct weir_tuple4 key;
-	union weir_index entry;
-	__u64 *word;
-
-	side_to_tuple(side, control_protocol(control), &key);
-	word = bpf_map_lookup_elem(&index4, &key);
-	if (!word)
-		return 0;
-	entry.word = READ_WORD(*word);
-	if (entry.record != id || entry.generation != control.generation)
-		return 0;
-	return bpf_map_delete_elem(&index4, &key) != 0;
-}
-
 /* A record out of use: DEAD waits one walk as LIMBO, LIMBO is free now. */
 static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_control old,
 				       __u32 id, struct weir_sweep *sweep)
@@ -76,9 +55,6 @@ static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_
 	union weir_flow_control next = old;
 
 	next.state = old.state == WEIR_FLOW_DEAD ? WEIR_FLOW_LIMBO : WEIR_FLOW_FREE;
-	if (next.state == WEIR_FLOW_FREE &&
-	    (sweep_unlink(&flow->client, old, id) || sweep_unlink(&flow->backend, old, id)))
-		return;
 	if (flow_swap(flow, old, next) && next.state == WEIR_FLOW_FREE) {
 		record_free(id);
 		sweep->freed++;
@@ -95,25 +71,26 @@ static __always_inline int records_scarce(void)
 }
 
 /* Ends a flow, or its quarantine, that was silent for too long. 0: another CPU was faster. */
-static __always_inline int sweep_end(struct weir_flow4 *flow, union weir_flow_control old)
+static __always_inline int sweep_end(struct weir_flow4 *flow, union weir_flow_control old, __u32 id)
 {
 	union weir_flow_control dead = old;
 
 	if (old.state == WEIR_FLOW_CLOSING)
-		return flow_end(flow, old);
+		return flow_end(flow, id, old);
 	dead.state = WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, dead))
 		return 0;
 	if (old.state == WEIR_FLOW_QUARANTINE) {
-		flow_release_port(flow, IPPROTO_TCP);
+		flow_release_port(id, old.word);
 		return 1;
 	}
 	flow_refused(flow, old);
-	flow_remove(flow, old.word);
+	flow_remove(id, old.word);
 	return 1;
 }
 
-static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow_control old)
+static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow_control old,
+					__u32 id)
 {
 	__u32 idle = (__u32)bpf_jiffies64() - flow->last_seen;
 	union weir_flow_control dead, limbo;
@@ -124,7 +101,7 @@ static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow
 	if (idle <= flow_timeout(old, flow->backend_id) &&
 	    !(old.state == WEIR_FLOW_QUARANTINE && records_scarce()))
 		return 0;
-	if (!sweep_end(flow, old))
+	if (!sweep_end(flow, old, id))
 		return 0;
 	/* Dead by our own hand: this walk counts as the one that saw it. */
 	dead.word = limbo.word = READ_WORD(flow->control.word);
@@ -148,7 +125,7 @@ static long sweep_step(__u32 step, struct weir_sweep *sweep)
 		return 0;
 	if (control.state >= WEIR_FLOW_DEAD)
 		sweep_dead(flow, control, id, sweep);
-	else if (sweep_expire(flow, control))
+	else if (sweep_expire(flow, control, id))
 		sweep->expired++;
 	else
 		sweep_live(control.state, flow->backend_id, sweep);

@@ -18,7 +18,8 @@ static __always_inline enum weir_reason known_flow(struct xdp_md *ctx, struct pa
 		return reply(ctx, packet, WEIR_REASON_TTL_EXCEEDED);
 	if (hit->control.state == WEIR_FLOW_CLOSING && hit->from == WEIR_FROM_CLIENT &&
 	    !(hit->control.flags & WEIR_FLOW_UDP) && packet_opens(packet)) {
-		return flow_end(hit->flow, hit->control) ? WEIR_GO_ON : WEIR_REASON_RACED;
+		return flow_end(hit->flow, hit->record, hit->control) ? WEIR_GO_ON :
+									WEIR_REASON_RACED;
 	}
 	reason = flow_step(hit, packet);
 	if (reason != WEIR_GO_ON)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,9 +113,31 @@ static int map_tables(struct datapath *datapath)
 	return 0;
 }
 
+/*
+ * When all flows are in use, a bucket of fifteen places has 2.7 entries on average: one tuple in
+ * six million finds it full. The spare ones keep that true of very small tables.
+ */
+static uint32_t index_buckets(uint32_t flows)
+{
+	return flows / 4 * 3 + 64;
+}
+
+/* Secret, so that nobody can choose clients that all meet in one bucket. */
+static int draw_index_key(struct weir *skeleton)
+{
+	uint64_t key[4];
+
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		return -errno;
+	for (size_t i = 0; i < 4; i++)
+		skeleton->rodata->index_key[i] = key[i];
+	return 0;
+}
+
 static int set_sizes(struct weir *skeleton, const struct datapath_sizes *sizes)
 {
 	uint32_t records = sizes->flows + RECORDS_SPARE;
+	uint32_t buckets = index_buckets(sizes->flows);
 	const struct {
 		struct bpf_map *map;
 		uint32_t entries;
@@ -133,8 +156,7 @@ static int set_sizes(struct weir *skeleton, const struct datapath_sizes *sizes)
 		{ skeleton->maps.port_queues, sizes->port_queues },
 		{ skeleton->maps.ring, sizes->half_open },
 		{ skeleton->maps.flows4, records },
-		/* The spare records have no entries: a power of two makes no more buckets than that. */
-		{ skeleton->maps.index4, 2 * sizes->flows },
+		{ skeleton->maps.index4, buckets },
 		{ skeleton->maps.free_records, records },
 	};
 
@@ -145,7 +167,8 @@ static int set_sizes(struct weir *skeleton, const struct datapath_sizes *sizes)
 			return r;
 	}
 	skeleton->rodata->half_open_places = sizes->half_open;
-	return 0;
+	skeleton->rodata->index_buckets = buckets;
+	return draw_index_key(skeleton);
 }
 
 static int run_syscall_program(const struct bpf_program *program, void *context, size_t size)

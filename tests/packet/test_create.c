@@ -127,89 +127,6 @@ static void no_port_allowed_at_all(void **state)
 	assert_flows(world, 0, 0, 0);
 }
 
-/* An index entry that leads to nothing: the first SYN removes it, the second makes the flow. */
-static void stale_entry_heals(void **state)
-{
-	struct world *world = *state;
-	_cleanup_close_ int index = world_map(world, "index4");
-	struct talk talk = talk_tcp(world, CLIENT, 40000), other = talk_tcp(world, CLIENT, 40001);
-	struct segment syn = client_segment(&talk, SYN, 0);
-	struct weir_tuple4 key = {
-		.source = htonl(CLIENT),
-		.destination = htonl(WEIR),
-		.source_port = htons(40000),
-		.destination_port = htons(8000),
-		.protocol = PROTOCOL_TCP,
-	};
-	union weir_index stale = { .record = 700 };
-
-	talk_open(&other);
-	assert_int_equal(bpf_map_update_elem(index, &key, &stale, BPF_NOEXIST), 0);
-	dropped(world, &syn, WEIR_REASON_RACED);
-	talk_open(&talk);
-
-	/* One that leads to another, live flow. */
-	talk = talk_tcp(world, CLIENT, 40002);
-	syn = client_segment(&talk, SYN, 0);
-	key.source_port = htons(40002);
-	stale.record = flow_id(world, talk_flow(&other));
-	stale.generation = talk_flow(&other)->control.generation;
-	assert_int_equal(bpf_map_update_elem(index, &key, &stale, BPF_NOEXIST), 0);
-	dropped(world, &syn, WEIR_REASON_RACED);
-	talk_open(&talk);
-
-	/* One of an earlier use of that record. */
-	talk = talk_tcp(world, CLIENT, 40003);
-	syn = client_segment(&talk, SYN, 0);
-	key.source_port = htons(40003);
-	stale.generation--;
-	assert_int_equal(bpf_map_update_elem(index, &key, &stale, BPF_NOEXIST), 0);
-	dropped(world, &syn, WEIR_REASON_RACED);
-	talk_open(&talk);
-	assert_flows(world, 4, 0, 0);
-
-	/* One of a use that begins this very moment, on another CPU: that one's to keep. */
-	key.source_port = htons(40004);
-	stale.generation += 2;
-	assert_int_equal(bpf_map_update_elem(index, &key, &stale, BPF_NOEXIST), 0);
-	talk = talk_tcp(world, CLIENT, 40004);
-	syn = client_segment(&talk, SYN, 0);
-	for (int i = 0; i < 3; i++)
-		dropped(world, &syn, WEIR_REASON_RACED);
-	assert_int_equal(bpf_map_delete_elem(index, &key), 0);
-	talk_open(&talk);
-	assert_flows(world, 5, 0, 0);
-}
-
-/* An entry that says another generation than its record is none, whatever the record's tuple. */
-static void entry_of_another_generation(void **state)
-{
-	struct world *world = *state;
-	_cleanup_close_ int index = world_map(world, "index4");
-	struct talk talk = talk_tcp(world, CLIENT, 40000);
-	struct weir_tuple4 key = {
-		.source = htonl(CLIENT),
-		.destination = htonl(WEIR),
-		.source_port = htons(40000),
-		.destination_port = htons(8000),
-		.protocol = PROTOCOL_TCP,
-	};
-	struct segment segment;
-	union weir_index entry;
-	struct frame frame;
-
-	talk_establish(&talk);
-	assert_int_equal(bpf_map_lookup_elem(index, &key, &entry), 0);
-	entry.generation++;
-	assert_int_equal(bpf_map_update_elem(index, &key, &entry, BPF_EXIST), 0);
-	segment = client_segment(&talk, ACK, 0);
-	frame = frame_of(&segment);
-	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_NO_FLOW);
-	entry.generation--;
-	assert_int_equal(bpf_map_update_elem(index, &key, &entry, BPF_EXIST), 0);
-	talk_client(&talk, ACK, 0);
-}
-
 static void set_valid(struct world *world, uint32_t hop, bool valid)
 {
 	world->tables->hops[hop].destination.flags = valid ? WEIR_HOP_VALID : 0;
@@ -323,7 +240,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flows_full),    world_test(snat_exhausted),
 		world_test(snat_exhausted_udp),  world_test(no_port_allowed_at_all),
-		world_test(stale_entry_heals),   world_test(entry_of_another_generation),
 		world_test(no_next_hop_new),     world_test(no_next_hop_to_client),
 		world_test(ttl_of_a_known_flow), world_test(traffic_is_counted),
 	};

@@ -1,35 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <arpa/inet.h>
-#include <bpf/bpf.h>
-
-#include "src/base/cleanup.h"
-
-#include "tests/packet/talk.h"
+#include "tests/packet/index.h"
 
 /*
  * A flow as another CPU may see it for a moment: while it is being made, or taken away. Its index
  * entries belong to the CPU that is at it; nobody else may remove them.
  */
 
-static struct weir_tuple4 key_of(const struct talk *talk)
+static uint64_t entry_of(const struct talk *talk)
 {
-	return (struct weir_tuple4){
-		.source = htonl(talk->client),
-		.destination = htonl(talk->service),
-		.source_port = htons(talk->client_port),
-		.destination_port = htons(talk->service_port),
-		.protocol = talk->protocol,
-	};
-}
+	struct weir_index_bucket bucket;
+	uint32_t place;
 
-static uint64_t entry_of(struct world *world, const struct talk *talk)
-{
-	_cleanup_close_ int index = world_map(world, "index4");
-	struct weir_tuple4 key = key_of(talk);
-	uint64_t word = 0;
-
-	assert_int_equal(bpf_map_lookup_elem(index, &key, &word), 0);
-	return word;
+	bucket_find(talk, &bucket, &place);
+	return bucket.entries[place].word;
 }
 
 /* With this control word: a SYN is dropped, all else has no flow, and the entry stays as it is. */
@@ -37,7 +20,7 @@ static void out_of_sight(struct world *world, struct talk *talk, union weir_flow
 {
 	union weir_flow_control *control = &world->flows4[flow_id(world, talk_flow(talk))].control;
 	const union weir_flow_control own = *control;
-	uint64_t entry = entry_of(world, talk);
+	uint64_t entry = entry_of(talk);
 	struct segment segment;
 	struct frame frame;
 
@@ -47,7 +30,6 @@ static void out_of_sight(struct world *world, struct talk *talk, union weir_flow
 	frame = frame_of(&segment);
 	for (int i = 0; i < 3; i++) {
 		world_send(world, &frame, WEIR_REASON_RACED, XDP_DROP, NULL);
-		assert_true(entry_of(world, talk) == entry);
 	}
 	segment = client_segment(talk, ACK | PSH, 50);
 	frame = frame_of(&segment);
@@ -56,6 +38,7 @@ static void out_of_sight(struct world *world, struct talk *talk, union weir_flow
 	frame = frame_of(&segment);
 	world_send(world, &frame, WEIR_REASON_NOT_OURS, XDP_PASS, NULL);
 	control->word = own.word;
+	assert_true(entry_of(talk) == entry);
 	talk_client(talk, ACK | PSH, 60);
 	talk_backend(talk, ACK | PSH, 70);
 	assert_flows(world, 0, 1, 0);
@@ -105,29 +88,6 @@ static void generations_wrap(void **state)
 	out_of_sight(world, &talk, moment);
 }
 
-/* An entry that its record has left behind goes, and the next SYN makes a flow. */
-static void left_behind(void **state)
-{
-	struct world *world = *state;
-	_cleanup_close_ int index = world_map(world, "index4");
-	struct talk other = talk_tcp(world, CLIENT, 40000);
-
-	talk_establish(&other);
-	for (uint16_t behind = 1; behind < 20000; behind *= 3) {
-		struct talk talk = talk_tcp(world, CLIENT, (uint16_t)(40001 + behind));
-		union weir_index entry = { .record = flow_id(world, talk_flow(&other)) };
-		struct segment syn = client_segment(&talk, SYN, 0);
-		struct weir_tuple4 key = key_of(&talk);
-		struct frame frame = frame_of(&syn);
-
-		entry.generation = (uint16_t)(talk_flow(&other)->control.generation - behind);
-		assert_int_equal(bpf_map_update_elem(index, &key, &entry, BPF_NOEXIST), 0);
-		world_send(world, &frame, WEIR_REASON_RACED, XDP_DROP, NULL);
-		talk_open(&talk);
-	}
-	talk_client(&other, ACK | PSH, 8);
-}
-
 /* What failed to become a flow used its record's generation up. */
 static void failures_leave_no_trace(void **state)
 {
@@ -153,8 +113,9 @@ static void failures_leave_no_trace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		world_test(on_its_way_out),          world_test(on_its_way_in),
-		world_test(generations_wrap),        world_test(left_behind),
+		world_test(on_its_way_out),
+		world_test(on_its_way_in),
+		world_test(generations_wrap),
 		world_test(failures_leave_no_trace),
 	};
 

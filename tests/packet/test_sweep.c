@@ -142,40 +142,6 @@ static void ids_rest_for_a_walk(void **state)
 	assert_int_equal(sweep(world).freed, 0);
 }
 
-static void put_entry(int index, const struct weir_side4 *side, uint32_t id,
-		      const struct weir_flow4 *flow, enum weir_direction direction)
-{
-	struct weir_tuple4 key = { side->source,           side->destination, side->source_port,
-				   side->destination_port, PROTOCOL_TCP,      { 0 } };
-	union weir_index entry = { .record = id,
-				   .generation = flow->control.generation,
-				   .direction = direction };
-
-	assert_int_equal(bpf_map_update_elem(index, &key, &entry, BPF_NOEXIST), 0);
-}
-
-/* A removal that failed, as it can when two happen at once on one CPU, is made up for. */
-static void entries_left_behind(void **state)
-{
-	struct world *world = *state;
-	_cleanup_close_ int index = world_map(world, "index4");
-	struct talk talk = talk_tcp(world, CLIENT, 20000), other = talk_tcp(world, CLIENT, 20001);
-	struct weir_flow4 old;
-	uint32_t id;
-
-	set_timeouts(world);
-	talk_open(&other);
-	talk_open(&talk);
-	id = flow_id(world, talk_flow(&talk));
-	old = *talk_flow(&talk);
-	flow_age(world, talk_flow(&talk), jiffies_of_ms(world, HANDSHAKE_S * 1100));
-	assert_int_equal(sweep(world).expired, 1);
-	put_entry(index, &old.client, id, &old, WEIR_FROM_CLIENT);
-	put_entry(index, &old.backend, id, &old, WEIR_FROM_BACKEND);
-	assert_int_equal(sweep(world).freed, 1);
-	assert_flows(world, 1, 0, 0); /* and no entry too many */
-}
-
 /* What a dead flow left is not what a new one has made of it since. */
 static void entries_of_others_stay(void **state)
 {
@@ -299,7 +265,6 @@ int main(void)
 		world_test(packets_keep_it_alive),
 		world_test(last_seen_just_ahead_of_the_clock),
 		world_test(ids_rest_for_a_walk),
-		world_test(entries_left_behind),
 		world_test(entries_of_others_stay),
 		cmocka_unit_test(ids_come_round),
 		world_test(audit),

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/*
+ * The index: from a packet's tuple to its record. A table of our own, because a BPF hash takes two
+ * cache misses to find what takes one here, and misses are what a packet costs (doc/decisions/0006).
+ */
+
+#include "abi/hash.h"
+#include "maps.h"
+#include "packet.h"
+
+#define READ_WORD(word) (*(volatile __u64 *)&(word))
+#define READ_HALF(half) (*(volatile __u32 *)&(half))
+
+/* How often an insert tries again when other CPUs put something into the same bucket. */
+#define INDEX_TRIES 8
+
+enum index_result { INDEX_DONE, INDEX_EXISTS, INDEX_FULL, INDEX_BUSY };
+
+/* A flow as a packet found it. */
+struct flow_hit {
+	struct weir_flow4 *flow;
+	union weir_flow_control control;
+	__u32 record;
+	enum weir_direction from;
+};
+
+static __always_inline int side_matches(const struct weir_side4 *side,
+					const struct weir_tuple4 *tuple)
+{
+	return side->source == tuple->source && side->destination == tuple->destination &&
+	       side->source_port == tuple->source_port &&
+	       side->destination_port == tuple->destination_port;
+}
+
+static __always_inline int state_is_live(__u8 state)
+{
+	return state >= WEIR_FLOW_HALF_OPEN && state <= WEIR_FLOW_CLOSING;
+}
+
+static __always_inline __u8 control_protocol(union weir_flow_control control)
+{
+	return control.flags & WEIR_FLOW_UDP ? IPPROTO_UDP : IPPROTO_TCP;
+}
+
+static __always_inline struct weir_index_bucket *index_bucket(__u32 hash)
+{
+	return array_at(&index4, weir_hash_scale(hash, index_buckets));
+}
+
+static __always_inline __u16 index_mark(__u32 hash, enum weir_direction direction)
+{
+	return WEIR_INDEX_USED | (hash & WEIR_INDEX_HASH) | direction;
+}
+
+static __always_inline int index_bears(union weir_index entry, __u32 hash)
+{
+	return (entry.mark & ~WEIR_INDEX_DIRECTION) == index_mark(hash, 0);
+}
+
+/*
+ * Does @flow, as @control, hold @tuple as @entry says? The record's own tuple decides: an entry has
+ * only a few bits of it.
+ */
+static __always_inline int index_agrees(union weir_index entry, const struct weir_flow4 *flow,
+					union weir_flow_control control,
+					const struct weir_tuple4 *tuple)
+{
+	if (control.generation == entry.generation) {
+		if (control.state == WEIR_FLOW_FREE || control_protocol(control) != tuple->protocol)
+			return 0;
+	} else if (control.state != WEIR_FLOW_FREE ||
+		   (__u16)(entry.generation - control.generation) != 1) {
+		return 0; /* nor is it the record's next use, which is being made */
+	}
+	return side_matches(entry.mark & WEIR_INDEX_DIRECTION ? &flow->backend : &flow->client,
+			    tuple);
+}
+
+/* Fills @hit with the flow that @entry leads to, if it holds @tuple. */
+static __always_inline int index_follow(union weir_index entry, const struct weir_tuple4 *tuple,
+					struct flow_hit *hit)
+{
+	struct weir_flow4 *flow = array_at(&flows4, entry.record);
+
+	if (!flow)
+		return 0;
+	hit->flow = flow;
+	hit->record = entry.record;
+	hit->from = entry.mark & WEIR_INDEX_DIRECTION;
+	hit->control.word = READ_WORD(flow->control.word);
+	return index_agrees(entry, flow, hit->control, tuple);
+}
+
+/* The first entry that bears @hash, or 0. */
+static __always_inline __u64 index_candidate(struct weir_index_bucket *bucket, __u32 hash)
+{
+	__u32 end = READ_HALF(bucket->end);
+	union weir_index entry;
+	__u32 i;
+
+	for (i = 0; i < WEIR_INDEX_ENTRIES && i < end; i++) {
+		entry.word = READ_WORD(bucket->entries[i].word);
+		if (index_bears(entry, hash))
+			return entry.word;
+	}
+	return 0;
+}
+
+/*
+ * The entry of the flow that holds @tuple, or 0; looks at all that bear its hash. This and the next
+ * two are not static, so that the verifier looks at them once and not at each of their calls.
+ */
+__noinline __u64 index_find(const struct weir_tuple4 *tuple)
+{
+	union weir_flow_control control;
+	struct weir_index_bucket *bucket;
+	struct weir_flow4 *flow;
+	union weir_index entry;
+	__u32 hash, i;
+
+	if (!tuple)
+		return 0;
+	hash = weir_index_hash(index_key, tuple);
+	bucket = index_bucket(hash);
+	if (!bucket)
+		return 0;
+	for (i = 0; i < WEIR_INDEX_ENTRIES; i++) {
+		entry.word = READ_WORD(bucket->entries[i].word);
+		if (!index_bears(entry, hash))
+			continue;
+		flow = array_at(&flows4, entry.record);
+		if (!flow)
+			continue;
+		control.word = READ_WORD(flow->control.word);
+		if (index_agrees(entry, flow, control, tuple))
+			return entry.word;
+	}
+	return 0;
+}
+
+/* Finds the live flow that @packet belongs to. */
+static __always_inline int flow_find(const struct packet *packet, struct flow_hit *hit)
+{
+	__u32 hash = weir_index_hash(index_key, &packet->tuple);
+	struct weir_index_bucket *bucket = index_bucket(hash);
+	union weir_index entry;
+
+	if (!bucket)
+		return 0;
+	entry.word = index_candidate(bucket, hash);
+	if (!entry.word)
+		return 0;
+	if (index_follow(entry, &packet->tuple, hit))
+		return state_is_live(hit->control.state);
+	/* Rare: another tuple with the same bits, or a flow that is just being removed. */
+	entry.word = index_find(&packet->tuple);
+	return entry.word && index_follow(entry, &packet->tuple, hit) &&
+	       state_is_live(hit->control.state);
+}
+
+/* Puts @word into the first empty entry. Only for who made @version odd. */
+static __always_inline enum index_result index_put(struct weir_index_bucket *bucket, __u64 word)
+{
+	enum index_result result = INDEX_FULL;
+	__u32 end = 0;
+	__u32 i;
+
+	for (i = 0; i < WEIR_INDEX_ENTRIES; i++) {
+		if (READ_WORD(bucket->entries[i].word)) {
+			end = i + 1;
+		} else if (result == INDEX_FULL) {
+			*(volatile __u64 *)&bucket->entries[i].word = word;
+			result = INDEX_DONE;
+			end = i + 1;
+		}
+	}
+	*(volatile __u32 *)&bucket->end = end;
+	return result;
+}
+
+/*
+ * Makes @tuple lead to @record, unless another flow holds it already: who gets INDEX_DONE owns it. The record must be complete. Returns an enum index_result.
+ */
+__noinline int index_insert(const struct weir_tuple4 *tuple, __u32 record, __u16 generation,
+			    __u8 direction)
+{
+	union weir_index entry = { .record = record, .generation = generation };
+	struct weir_index_bucket *bucket;
+	enum index_result result;
+	__u32 hash, version, i;
+
+	if (!tuple)
+		return INDEX_FULL;
+	hash = weir_index_hash(index_key, tuple);
+	bucket = index_bucket(hash);
+	if (!bucket)
+		return INDEX_FULL;
+	entry.mark = index_mark(hash, direction);
+	for (i = 0; i < INDEX_TRIES; i++) {
+		/* An atomic read: what follows must not be read before it. */
+		version = __sync_fetch_and_add(&bucket->version, 0);
+		if (version & 1)
+			continue;
+		if (index_find(tuple))
+			return INDEX_EXISTS;
+		if (__sync_val_compare_and_swap(&bucket->version, version, version + 1) != version)
+			continue;
+		result = index_put(bucket, entry.word);
+		__sync_lock_test_and_set(&bucket->version, version + 2);
+		return result;
+	}
+	return INDEX_BUSY;
+}
+
+/* Takes the entry of this use of @record out. */
+__noinline int index_remove(const struct weir_tuple4 *tuple, __u32 record, __u16 generation,
+			    __u8 direction)
+{
+	union weir_index entry = { .record = record, .generation = generation };
+	struct weir_index_bucket *bucket;
+	__u32 hash, i;
+
+	if (!tuple)
+		return 0;
+	hash = weir_index_hash(index_key, tuple);
+	bucket = index_bucket(hash);
+	if (!bucket)
+		return 0;
+	entry.mark = index_mark(hash, direction);
+	for (i = 0; i < WEIR_INDEX_ENTRIES; i++) {
+		if (READ_WORD(bucket->entries[i].word) != entry.word)
+			continue;
+		__sync_val_compare_and_swap(&bucket->entries[i].word, entry.word, 0);
+		return 1;
+	}
+	return 0;
+}
