@@ -208,6 +208,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	entry.generation = search.generation;
 	__sync_lock_test_and_set(&flow->control.word, hit->control.word);
 	flow_born(entry, backend_id);
+	hit->port_rested = search.rested;
 	hit->flow = flow;
 	hit->record = search.record;
 	hit->from = WEIR_FROM_CLIENT;

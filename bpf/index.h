@@ -24,6 +24,7 @@ struct flow_hit {
 	union weir_flow_control control;
 	__u32 record;
 	enum weir_direction from;
+	__u32 port_rested; /* new flow: its source port came out of quarantine early */
 };
 
 static __always_inline int side_matches(const struct weir_side4 *side,

@@ -24,6 +24,7 @@ struct snat_search {
 	__u32 table;
 	__u32 sequence; /* the client's initial sequence number */
 	__u32 found;
+	__u32 rested; /* the port came out of its quarantine early */
 };
 
 /* Tries to own a source address and port. The record says so before others can see it. */
@@ -173,7 +174,8 @@ static long snat_reuse_probe(__u32 step, struct snat_search *search)
 		return 0;
 	index_remove(&search->key, holder.record, holder.generation, WEIR_FROM_BACKEND);
 	flow_port_gone(flow);
-	return snat_take(search, search->key.destination, search->key.destination_port);
+	search->rested = snat_take(search, search->key.destination, search->key.destination_port);
+	return search->rested;
 }
 
 /*

@@ -7,6 +7,7 @@
 #include "service.h"
 #include "stats.h"
 #include "sweep.h"
+#include "timestamp.h"
 
 /* A packet of a known flow. WEIR_GO_ON: its flow has just ended, the packet may open a new one. */
 static __always_inline enum weir_reason known_flow(struct xdp_md *ctx, struct packet *packet,
@@ -58,6 +59,8 @@ static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct 
 	reason = flow_create(ctx, packet, service_id, hit);
 	if (reason != WEIR_REASON_NEW_FLOW)
 		return refuse(ctx, packet, service_id, reason);
+	if (hit->port_rested)
+		timestamp_remove(ctx, packet);
 	return nat_forward(ctx, hit, packet, WEIR_REASON_NEW_FLOW);
 }
 

@@ -9,8 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* How long a Linux backend holds a connection that it closed first (TCP_TIMEWAIT_LEN). */
-#define TIME_WAIT_MS 60000
+/*
+ * How long a Linux backend holds a connection that it closed first: TCP_TIMEWAIT_LEN, and its timers
+ * may be late by an eighth.
+ */
+#define TIME_WAIT_MS 67500
 
 /* Rounded up; signed differences of jiffies reach half of 32 bits. */
 static uint32_t to_jiffies(const struct daemon *daemon, uint64_t ms)
