@@ -41,13 +41,13 @@ check: root deps build lint unit e2e ## all checks and tests (root)
 
 check-long: check ## the same, and what takes minutes: ten million packets on two CPUs and more (root)
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite long
-	@$(PYTHON) -m pytest -q -p no:cacheprovider -m long tests/e2e
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 -m long tests/e2e
 
 unit: root build
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
 
 e2e: root build
-	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e
+	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 tests/e2e
 
 bench: root deps build ## cost per packet and throughput, as a table of ratios (root)
 	@$(BUILD)/bench/bench

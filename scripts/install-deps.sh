@@ -8,7 +8,7 @@ set -euo pipefail
 build=(gcc make libc6-dev linux-libc-dev meson ninja-build pkg-config clang-14 bpftool libbpf-dev
 	libuv1-dev libjansson-dev libmnl-dev)
 lab=(iproute2 ethtool util-linux procps nginx-light curl python3)
-tests=(libcmocka-dev python3-pytest python3-scapy)
+tests=(libcmocka-dev python3-pytest python3-pytest-xdist python3-scapy)
 lint=(clang-format-14 clang-tidy-14 shellcheck scdoc mandoc)
 wanted=("${build[@]}" "${lab[@]}" "${tests[@]}" "${lint[@]}")
 

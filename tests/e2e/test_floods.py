@@ -11,7 +11,6 @@ from floods import FAR, Flood, cookies, counts, echo_server, far_client, flows_o
 from network import LB, SERVICE, backend_address, until
 from servers import Servers, echoes, hold, read_exactly, read_line
 
-pytestmark = pytest.mark.long
 
 COUNT = 500000
 RATE = 80000  # frames a second, at most

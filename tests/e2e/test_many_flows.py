@@ -10,7 +10,6 @@ from floods import Flood, counts, until_counts
 from network import LB, backend_address, until
 from servers import echoes, hold
 
-pytestmark = pytest.mark.long
 
 MANY = 100000
 PORT = 9000  # of the service that the many connect to; nobody ever accepts them

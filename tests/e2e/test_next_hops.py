@@ -10,7 +10,6 @@ from network import GATEWAY, LB, backend, backend_address, until
 from pulse import Pulse
 from servers import echoes, hold, read_exactly, read_line, visit
 
-pytestmark = pytest.mark.long
 
 NEW_MAC = "02:00:00:00:11:11"
 

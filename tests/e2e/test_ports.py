@@ -12,7 +12,6 @@ from frames import IP, TCP, Ether, Wire, checksums_hold
 from network import LB, SERVICE, backend, backend_address, until
 from servers import echoes, hold, read_line, visit
 
-pytestmark = pytest.mark.long
 
 SECOND_ADDRESS = "192.168.178.40"
 

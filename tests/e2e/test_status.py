@@ -11,7 +11,6 @@ from floods import Flood, counts, until_counts
 from network import CLIENT, LB, SERVICE, backend, backend_address, until
 from servers import echoes, hold, read_line
 
-pytestmark = pytest.mark.long
 
 FLOW_COUNT = {"half_open", "established", "closing", "limit", "half_open_horizon_ms"}
 

@@ -15,7 +15,6 @@ from frames import IP, TCP, Ether, Raw, Wire
 from network import CLIENT, LB, SERVICE, backend, backend_address, until
 from servers import echoes, hold, read_exactly, read_line
 
-pytestmark = pytest.mark.long
 
 PIECE = 4096  # bytes a tick: 50 ticks a second
 

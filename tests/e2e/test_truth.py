@@ -11,7 +11,6 @@ import pytest
 from network import backend, backend_address, until
 from servers import hold, visit
 
-pytestmark = pytest.mark.long
 
 RESET = struct.pack("ii", 1, 0)
 MOMENTS = 10
@@ -100,7 +99,6 @@ def test_counts_are_the_truth_at_ten_moments(lab, servers):
     random_order(lab, servers, 2000)
 
 
-@pytest.mark.long
 def test_10000_in_random_order(lab, servers):
     random_order(lab, servers, 10000)
 
