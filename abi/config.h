@@ -84,22 +84,34 @@ struct weir_service {
 	__u64 reserved[4];
 };
 
-/* `slots`: what a scheduler picks from. Weight is only read by wlc. */
+/* `slots`: what a scheduler picks from. Weight is only read by wlc, ramp by lc and wlc. */
+#define WEIR_RAMP_FULL 256
+
 struct weir_slot {
 	__u32 backend; /* index in `backends` */
-	__u32 weight;
+	__u16 weight;
+	__u16 ramp; /* slow start: share of what it would get, 1 to WEIR_RAMP_FULL */
 };
 
-/* `backends`, indexed by backend id. A backend belongs to one service. Id 0 is never used. */
+/*
+ * `service_names`, indexed by service id: what the next daemon knows a service by. Empty: the id is
+ * free. Written by user space alone.
+ */
+struct weir_service_name {
+	char text[64];
+};
+
+/* `backends`, indexed by backend id; service 0: the id is free. A backend belongs to one service. Id 0 is never used. */
 struct weir_backend {
 	struct weir_address address;
 	union weir_range snat; /* source addresses towards it, in `snat_addresses` */
 	__be16 port;
 	__u16 hop; /* index in `next_hops` */
 	__u32 service;
-	__u32 port_queue; /* index in `port_queues` while its ports run short, 0: none */
-	__u32 zero;
-	__u64 reserved[3];
+	__u32 port_queue;      /* index in `port_queues` while its ports run short, 0: none */
+	__u32 max_connections; /* half-open and established ones, 0: no limit */
+	__u64 deadline; /* of one that was removed: seconds since 1970 when its flows are cut */
+	__u64 reserved[2];
 };
 
 /*

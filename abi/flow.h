@@ -57,8 +57,10 @@ struct weir_index_bucket {
  * Life of a record:
  *
  *	FREE -> HALF_OPEN -> ESTABLISHED -> CLOSING -> (QUARANTINE ->) DEAD -> LIMBO -> FREE
+ *	        (any of these three, TCP) -> KILLED -> DEAD
  *
- * HALF_OPEN, ESTABLISHED and CLOSING translate packets. QUARANTINE: the backend closed first and holds
+ * HALF_OPEN, ESTABLISHED and CLOSING translate packets. KILLED answers each side's next segment with a
+ * RST at its ACK number and forwards nothing. QUARANTINE: the backend closed first and holds
  * the connection in TIME_WAIT; the client's index entry is gone, the other keeps the port. DEAD: its index entries are gone, or being
  * removed by the one who made it DEAD. LIMBO: the sweep has seen it DEAD; one grace period later the
  * id goes back to the queue of free ids. A half-open flow that the ring evicts goes from DEAD to
@@ -69,6 +71,7 @@ enum weir_flow_state {
 	WEIR_FLOW_HALF_OPEN,
 	WEIR_FLOW_ESTABLISHED,
 	WEIR_FLOW_CLOSING,
+	WEIR_FLOW_KILLED,
 	WEIR_FLOW_QUARANTINE,
 	WEIR_FLOW_DEAD,
 	WEIR_FLOW_LIMBO,
@@ -84,7 +87,7 @@ enum weir_flow_flag {
 	WEIR_FLOW_FIN_BACKEND = 1 << 3,
 	WEIR_FLOW_FIN_CLIENT_ACKED = 1 << 4,
 	WEIR_FLOW_FIN_BACKEND_ACKED = 1 << 5,
-	/* Closed by a RST in sequence, not by two FINs. */
+	/* Closed by a RST in sequence, or killed; not by two FINs. */
 	WEIR_FLOW_RESET = 1 << 6,
 	/* The backend sent its FIN before it had the client's: TIME_WAIT is on its side. */
 	WEIR_FLOW_BACKEND_WAITS = 1 << 7,

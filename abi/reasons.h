@@ -13,6 +13,7 @@
 	X(NOT_IP, not_ip, "not an untagged IPv4 packet (ARP, IPv6, VLAN and the like)")            \
 	X(NOT_TCP_UDP, not_tcp_udp, "IPv4, but neither TCP nor UDP")                               \
 	X(FRAGMENT, fragment, "IPv4 fragment")                                                     \
+	X(NOT_UNICAST, not_unicast, "TCP or UDP in a multicast or broadcast frame")                \
 	X(NOT_OURS, not_ours, "TCP or UDP that belongs to no service and no flow")                 \
 	X(NOT_OURS_MALFORMED, not_ours_malformed, "malformed, but not sent to a service address")
 
@@ -21,6 +22,7 @@
 	X(MALFORMED_IP, malformed_ip, "IPv4 header or length broken, sent to a service address")   \
 	X(MALFORMED_TCP, malformed_tcp, "TCP header broken or cut short, sent to a service")       \
 	X(MALFORMED_UDP, malformed_udp, "UDP header broken or cut short, sent to a service")       \
+	X(BAD_SOURCE, bad_source, "new flow from an address that no host can have")                \
 	X(NO_NEXT_HOP, no_next_hop, "no MAC address is known for the next hop")                    \
 	X(RACED, raced, "flow was made or removed by another CPU meanwhile; the sender repeats")   \
 	X(NO_FLOW_SILENT, no_flow_silent, "as no_flow, but a RST or over the reply rate")          \
@@ -28,7 +30,8 @@
 	X(FLOWS_FULL_SILENT, flows_full_silent, "as flows_full, but told or forced to be silent")  \
 	X(SNAT_EXHAUSTED_SILENT, snat_exhausted_silent,                                            \
 	  "as snat_exhausted, but told or forced to be silent")                                    \
-	X(TTL_EXCEEDED_SILENT, ttl_exceeded_silent, "as ttl_exceeded, but over the reply rate")
+	X(TTL_EXCEEDED_SILENT, ttl_exceeded_silent, "as ttl_exceeded, but over the reply rate")    \
+	X(KILLED_SILENT, killed_silent, "as killed, but a RST or over the reply rate")
 
 /* Sent out: forwarded, or answered by weir itself. */
 #define WEIR_REASONS_SEND(X)                                                                       \
@@ -40,7 +43,8 @@
 	X(FLOWS_FULL, flows_full, "flow table is full, answered with RST or port unreachable")     \
 	X(SNAT_EXHAUSTED, snat_exhausted,                                                          \
 	  "no free source port towards the backend, answered with RST or port unreachable")        \
-	X(TTL_EXCEEDED, ttl_exceeded, "TTL ran out, answered with ICMP time exceeded")
+	X(TTL_EXCEEDED, ttl_exceeded, "TTL ran out, answered with ICMP time exceeded")             \
+	X(KILLED, killed, "segment of a connection that was killed, answered with RST")
 
 #define WEIR_REASONS(X)                                                                            \
 	WEIR_REASONS_PASS(X)                                                                       \

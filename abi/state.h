@@ -8,10 +8,13 @@
 
 /* State that the datapath writes and user space reads. */
 
+/* Room for more reasons than there are: a new one must not change the layout of pinned maps. */
+#define WEIR_REASON_PLACES 96
+
 /* The one entry of the per-CPU array `counters`. `packets` is counted apart from the reasons. */
 struct weir_counters {
 	__u64 packets;
-	__u64 reasons[WEIR_REASON_COUNT];
+	__u64 reasons[WEIR_REASON_PLACES]; /* by enum weir_reason */
 	/* Flows that came (+1) and went (-1) on this CPU; the sum over the CPUs is exact. */
 	__s64 flows[WEIR_FLOW_STATES];
 	__u64 snat_probes; /* source ports that were tried and found taken */
@@ -98,7 +101,8 @@ struct weir_event {
 
 /*
  * Contexts of the `syscall` programs. weir_fill puts ids [first, first + count) into the queue of free
- * ids. weir_sweep expires, frees and audits these records; the fields after `count` are its output.
+ * ids. weir_sweep expires, frees and audits these records; the fields after `count` are its output, and
+ * `count` itself: how many records it came to, fewer than asked for if there was much to do.
  * weir_find_ports looks at source ports [first, first + count) of a backend's space and puts the free
  * ones into its queue, `found` of them. weir_read_clock reads both clocks.
  */
@@ -123,7 +127,27 @@ struct weir_port_search {
 	__u32 waiting; /* ports in the queue afterwards */
 };
 
+/*
+ * weir_kill: which flows to cut. Zero fields take any. Output: `killed`, how many were; `count`, how many
+ * records it came to, fewer than asked for after WEIR_KILL_MOST of them.
+ */
+#define WEIR_KILL_MOST 1024
+
+struct weir_kill {
+	__u32 first; /* record ids [first, first + count) */
+	__u32 count;
+	__u32 service_id;
+	__u32 backend_id;
+	__be32 client; /* IPv4 address */
+	__be16 client_port;
+	__u16 zero;
+	__u32 killed;
+	__u32 zero2;
+};
+
 struct weir_clock {
 	__u64 jiffies;
 	__u64 time_ns;
 };
+
+_Static_assert(WEIR_REASON_COUNT <= WEIR_REASON_PLACES, "every reason has its place");

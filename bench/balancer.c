@@ -129,7 +129,7 @@ int balancer_open(const struct balancer_sizes *sizes, uint32_t ifindex, struct d
 	struct datapath *datapath;
 	int r;
 
-	r = datapath_open(&all, &datapath, error);
+	r = datapath_open(&all, NULL, &datapath, NULL, error);
 	if (r)
 		return r;
 	tables = datapath_tables(datapath);

@@ -177,8 +177,10 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	if (!backend_id || !backend)
 		return WEIR_REASON_NO_BACKEND;
 	flow = record_take(&search.record);
-	if (!flow)
+	if (!flow) {
+		schedule_return_turn(service, service_id);
 		return WEIR_REASON_FLOWS_FULL;
+	}
 	hit->control = record_fill(ctx, packet, backend, backend_id, flow);
 	search.generation = hit->control.generation;
 	search.key.source = flow->backend.source;
@@ -192,6 +194,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	else
 		owned = snat_allocate(&search, &packet->tuple, backend_id, backend->port_queue);
 	if (!owned) {
+		/* The turn is over all the same: the next backend may have ports. */
 		record_give_back(flow, search.record, hit->control);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}
@@ -201,6 +204,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	if (inserted != INDEX_DONE) {
 		index_remove(&search.key, search.record, search.generation, WEIR_FROM_BACKEND);
 		record_give_back(flow, search.record, hit->control);
+		schedule_return_turn(service, service_id);
 		/* Else another CPU is making or has made a flow of this client. */
 		return inserted == INDEX_FULL ? WEIR_REASON_FLOWS_FULL : WEIR_REASON_RACED;
 	}

@@ -27,21 +27,22 @@ static __always_inline void flow_moved(const struct weir_flow4 *flow, union weir
 	struct weir_shared *shared_ = WEIR_ONLY(shared);
 
 	count_flow(old.state, -1);
-	if (state_is_live(new))
+	if (state_is_found(new))
 		count_flow(new, 1);
 	if (!load || !shared_)
 		return;
+	/* Up before down: no moment shows less than there is, max_connections looks at the sum. */
+	if (new == WEIR_FLOW_ESTABLISHED) {
+		__sync_fetch_and_add(&load->established, 1);
+		if (old.flags & WEIR_FLOW_UDP)
+			__sync_fetch_and_add(&shared_->udp_established, 1);
+	}
 	if (old.state == WEIR_FLOW_HALF_OPEN) {
 		__sync_fetch_and_add(&load->half_open, -1);
 	} else if (old.state == WEIR_FLOW_ESTABLISHED) {
 		__sync_fetch_and_add(&load->established, -1);
 		if (old.flags & WEIR_FLOW_UDP)
 			__sync_fetch_and_add(&shared_->udp_established, -1);
-	}
-	if (new == WEIR_FLOW_ESTABLISHED) {
-		__sync_fetch_and_add(&load->established, 1);
-		if (old.flags & WEIR_FLOW_UDP)
-			__sync_fetch_and_add(&shared_->udp_established, 1);
 	}
 }
 
@@ -153,7 +154,7 @@ static __always_inline int flow_must_rest(const struct weir_flow4 *flow,
 	       flow->backend.destination != flow->client.source;
 }
 
-/* Ends a CLOSING flow, as @old: at once, or by way of its quarantine. 0: another CPU was faster. */
+/* Ends a CLOSING or KILLED flow, as @old: at once, or by way of its quarantine. 0: another CPU was faster. */
 static __always_inline int flow_end(struct weir_flow4 *flow, __u32 record,
 				    union weir_flow_control old)
 {

@@ -35,9 +35,16 @@ static __always_inline int side_matches(const struct weir_side4 *side,
 	       side->destination_port == tuple->destination_port;
 }
 
+/* Translates packets. */
 static __always_inline int state_is_live(__u8 state)
 {
 	return state >= WEIR_FLOW_HALF_OPEN && state <= WEIR_FLOW_CLOSING;
+}
+
+/* Packets find it: it has both its index entries. */
+static __always_inline int state_is_found(__u8 state)
+{
+	return state >= WEIR_FLOW_HALF_OPEN && state <= WEIR_FLOW_KILLED;
 }
 
 static __always_inline __u8 control_protocol(union weir_flow_control control)
@@ -141,7 +148,7 @@ __noinline __u64 index_find(const struct weir_tuple4 *tuple)
 	return 0;
 }
 
-/* Finds the live flow that @packet belongs to. */
+/* Finds the flow that @packet belongs to, live or killed. */
 static __always_inline int flow_find(const struct packet *packet, struct flow_hit *hit)
 {
 	__u32 hash = weir_index_hash(index_key, &packet->tuple);
@@ -154,11 +161,11 @@ static __always_inline int flow_find(const struct packet *packet, struct flow_hi
 	if (!entry.word)
 		return 0;
 	if (index_follow(entry, &packet->tuple, hit))
-		return state_is_live(hit->control.state);
+		return state_is_found(hit->control.state);
 	/* Rare: another tuple with the same bits, or a flow that is just being removed. */
 	entry.word = index_find(&packet->tuple);
 	return entry.word && index_follow(entry, &packet->tuple, hit) &&
-	       state_is_live(hit->control.state);
+	       state_is_found(hit->control.state);
 }
 
 /* Puts @word into the first empty entry. Only for who made @version odd. */

@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi/config.h"
+#include "abi/meta.h"
 #include "abi/state.h"
 
 /* Fixed when the object is loaded. */
@@ -49,6 +50,7 @@ WEIR_ARRAY(root, struct weir_root, BPF_F_MMAPABLE);
 WEIR_ARRAY(runtime, struct weir_runtime, BPF_F_MMAPABLE);
 WEIR_ARRAY(listeners, struct weir_listener, BPF_F_MMAPABLE);
 WEIR_ARRAY(services, struct weir_service, BPF_F_MMAPABLE);
+WEIR_ARRAY(service_names, struct weir_service_name, BPF_F_MMAPABLE);
 WEIR_ARRAY(slots, struct weir_slot, BPF_F_MMAPABLE);
 WEIR_ARRAY(backends, struct weir_backend, BPF_F_MMAPABLE);
 WEIR_ARRAY(next_hops, struct weir_hop, BPF_F_MMAPABLE);
@@ -63,6 +65,7 @@ struct {
 } gateways SEC(".maps");
 
 /* State. */
+WEIR_ARRAY(meta, struct weir_meta, BPF_F_MMAPABLE);
 WEIR_ARRAY(port_queues, struct weir_port_queue_locked, 0);
 WEIR_ARRAY(shared, struct weir_shared, BPF_F_MMAPABLE);
 WEIR_ARRAY(service_state, struct weir_service_state, BPF_F_MMAPABLE);

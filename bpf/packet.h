@@ -33,6 +33,7 @@ enum tcp_flag {
 	TCP_FLAG_ACK_BIT = 0x10,
 };
 
+#define ETHERNET_GROUP 0x01     /* in the first byte of an address: multicast or broadcast */
 #define IP_FRAGMENT_MASK 0x3fff /* more fragments, or an offset: RFC 791 3.1 */
 #define IP_HEADER_LEAST 20
 
@@ -115,6 +116,12 @@ static __always_inline enum weir_reason packet_parse(void *data, void *data_end,
 	packet->ttl = ip->ttl;
 	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
 		return WEIR_REASON_NOT_TCP_UDP;
+	/*
+	 * Sent to nobody in particular: RFC 1812 5.3.4. Another host's address is not looked for: an
+	 * interface may own more than one (VRRP), and the XDP program is not told which.
+	 */
+	if (ethernet->h_dest[0] & ETHERNET_GROUP)
+		return WEIR_REASON_NOT_UNICAST;
 
 	header_length = ip->ihl * 4;
 	ip_length = bpf_ntohs(ip->tot_len);

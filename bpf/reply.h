@@ -40,9 +40,14 @@ static __always_inline enum weir_reason silent_twin(enum weir_reason cause)
 	return cause - WEIR_REASON_NO_FLOW + WEIR_REASON_NO_FLOW_SILENT;
 }
 
-_Static_assert(WEIR_REASON_TTL_EXCEEDED - WEIR_REASON_NO_FLOW ==
-		       WEIR_REASON_TTL_EXCEEDED_SILENT - WEIR_REASON_NO_FLOW_SILENT,
+_Static_assert(WEIR_REASON_KILLED - WEIR_REASON_NO_FLOW ==
+		       WEIR_REASON_KILLED_SILENT - WEIR_REASON_NO_FLOW_SILENT,
 	       "answered reasons and their silent twins stand in the same order");
+
+static __always_inline int reason_is_answered(enum weir_reason reason)
+{
+	return reason >= WEIR_REASON_NO_FLOW && reason <= WEIR_REASON_KILLED;
+}
 
 /*
  * Takes a token. A bucket holds what one second brings. It counts in parts of a token, so that a rate
@@ -68,16 +73,20 @@ static __always_inline int bucket_take(struct weir_bucket *bucket, __u32 rate, _
 	return 1;
 }
 
-static __always_inline int reply_allowed(const struct packet *packet, int icmp)
+/* Not 0/8, 127/8, multicast, reserved, broadcast: RFC 1122 3.2.1.3 */
+static __always_inline int source_is_host(const struct packet *packet)
 {
 	__u32 source = bpf_ntohl(packet->tuple.source);
+
+	return source >> 24 != 0 && source >> 24 != 127 && source >> 28 < 14;
+}
+
+static __always_inline int reply_allowed(const struct packet *packet, int icmp)
+{
 	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
 	struct weir_buckets *buckets_ = WEIR_ONLY(buckets);
 
-	/* 0/8, 127/8, multicast, reserved and broadcast: RFC 1122 3.2.2 */
-	if (source >> 24 == 0 || source >> 24 == 127 || source >> 28 >= 14)
-		return 0;
-	if (!runtime_ || !buckets_)
+	if (!source_is_host(packet) || !runtime_ || !buckets_)
 		return 0;
 	if (icmp)
 		return bucket_take(&buckets_->icmp, runtime_->icmp_rate, runtime_->hz);

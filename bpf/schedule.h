@@ -7,8 +7,23 @@
  */
 
 #include "abi/hash.h"
+#include "index.h"
 #include "maps.h"
 #include "packet.h"
+
+/* What a pick function returns where nobody can take the flow. */
+#define NO_PLACE 0xffffffff
+
+/* Does the backend have all the connections that it may have? */
+static __always_inline int backend_is_full(__u32 backend_id)
+{
+	struct weir_backend *backend = array_at(&backends, backend_id);
+	struct weir_load *load = array_at(&loads, backend_id);
+
+	return backend && load && backend->max_connections &&
+	       (__u64)READ_HALF(load->half_open) + READ_HALF(load->established) >=
+		       backend->max_connections;
+}
 
 /* The next number of the service's turn; 64 bits do not wrap. */
 static __always_inline __u64 schedule_turn(__u32 service_id)
@@ -16,6 +31,16 @@ static __always_inline __u64 schedule_turn(__u32 service_id)
 	struct weir_service_state *state = array_at(&service_state, service_id);
 
 	return state ? __sync_fetch_and_add(&state->turn, 1) : 0;
+}
+
+/* The turn was in vain: another flow gets it. */
+static __always_inline void schedule_return_turn(const struct weir_service *service,
+						 __u32 service_id)
+{
+	struct weir_service_state *state = array_at(&service_state, service_id);
+
+	if (state && service->scheduler != WEIR_SCHEDULER_HASH)
+		__sync_fetch_and_add(&state->turn, -1);
 }
 
 /* rr, wrr: slots in turn, exact over all CPUs. */
@@ -30,35 +55,76 @@ static __always_inline __u32 pick_hash(union weir_range range, const struct pack
 	return weir_hash_scale(weir_hash_tuple4(&packet->tuple), range.length);
 }
 
+struct room_search {
+	union weir_range range;
+	__u32 place;
+	__u32 found;
+};
+
+static long room_step(__u32 step, struct room_search *search)
+{
+	struct weir_slot *slot;
+
+	if (++search->place >= search->range.length)
+		search->place = 0;
+	slot = array_at(&slots, search->range.offset + search->place);
+	search->found = slot && !backend_is_full(slot->backend);
+	return search->found;
+}
+
+/* The first slot behind @place whose backend has room. */
+static __noinline __u32 pick_with_room(__u64 range_word, __u32 place)
+{
+	union weir_range range = { .word = range_word };
+	struct room_search search = { .range = range, .place = place };
+
+	bpf_loop((__u64)range.length, room_step, &search, 0);
+	return search.found ? search.place : NO_PLACE;
+}
+
 /* (a + 1) / weight_a < (b + 1) / weight_b, without a division. */
 static __always_inline int load_less(__u64 a, __u32 weight_a, __u64 b, __u32 weight_b)
 {
 	return (a + 1) * weight_b < (b + 1) * weight_a;
 }
 
+/*
+ * Whose lack of load proves nothing: it lately refused, so that may be its illness; or it ramps up. The
+ * latter comes last: its share is a promise, while a refusal may be chance.
+ */
+enum least_rank { RANK_SOUND, RANK_SUSPECT, RANK_RAMPING };
+
+struct least_candidate {
+	__u32 weight; /* 0: none */
+	__u32 rank;   /* enum least_rank */
+	__u64 load;
+};
+
 struct least_search {
 	union weir_range range;
 	__u32 start; /* first place looked at: ties go round */
 	__u32 weighted;
-	__u32 best;
-	__u32 best_weight;
-	__u32 best_suspect;
-	__u64 best_load;
-	__u64 weights; /* of all */
-	/* Whose turn it is, at `start`. */
-	__u32 turn_weight;
-	__u32 turn_suspect;
-	__u64 turn_load;
+	__u32 place; /* of the best */
+	__u32 turn_ramp;
+	struct least_candidate best;
+	struct least_candidate turn; /* whose turn it is, at `start` */
+	__u64 weights;               /* of all */
 };
+
+static __always_inline int least_better(const struct least_candidate *a,
+					const struct least_candidate *b)
+{
+	if (!b->weight || a->rank != b->rank)
+		return !b->weight || a->rank < b->rank;
+	return load_less(a->load, a->weight, b->load, b->weight);
+}
 
 static long least_step(__u32 step, struct least_search *search)
 {
 	__u32 place = search->start + step;
+	struct least_candidate candidate;
 	struct weir_slot *slot;
 	struct weir_load *load;
-	__u32 weight;
-	__u32 suspect;
-	__u64 total;
 
 	if (place >= search->range.length)
 		place -= search->range.length;
@@ -68,43 +134,43 @@ static long least_step(__u32 step, struct least_search *search)
 	load = array_at(&loads, slot->backend);
 	if (!load)
 		return 1;
-	weight = search->weighted ? slot->weight : 1;
-	total = (__u64)load->half_open + load->established + load->failed;
-	suspect = load->failed != 0;
-	search->weights += weight;
+	if (backend_is_full(slot->backend))
+		return 0;
+	candidate.weight = search->weighted ? slot->weight : 1;
+	candidate.load = (__u64)load->half_open + load->established + load->failed;
+	candidate.rank = slot->ramp < WEIR_RAMP_FULL ? RANK_RAMPING :
+			 load->failed                ? RANK_SUSPECT :
+						       RANK_SOUND;
+	search->weights += candidate.weight;
 	if (!step) {
-		search->turn_weight = weight;
-		search->turn_suspect = suspect;
-		search->turn_load = total;
+		search->turn = candidate;
+		search->turn_ramp = slot->ramp;
 	}
-	if (!search->best_weight || suspect < search->best_suspect ||
-	    (suspect == search->best_suspect &&
-	     load_less(total, weight, search->best_load, search->best_weight))) {
-		search->best = place;
-		search->best_suspect = suspect;
-		search->best_weight = weight;
-		search->best_load = total;
+	if (least_better(&candidate, &search->best)) {
+		search->best = candidate;
+		search->place = place;
 	}
 	return 0;
 }
 
 /*
- * Is it the turn of one who lately refused, and may it have it? Turns come alike: of two, one with a
- * tenth of the weight has only a fifth of its own.
+ * Is it the turn of one who is not to be judged by its load, and may it have it? Turns come alike: of two,
+ * one with a tenth of the weight has only a fifth of its own, and while it ramps up only its ramp's
+ * part of that.
  */
 static __always_inline int least_takes_turn(const struct least_search *search)
 {
-	return search->turn_suspect && !search->best_suspect &&
-	       !load_less(search->best_load, search->best_weight, search->turn_load,
-			  search->turn_weight) &&
-	       weir_hash_scale(bpf_get_prandom_u32(), search->weights) <
-		       search->turn_weight * search->range.length;
+	return search->turn.rank > search->best.rank &&
+	       !load_less(search->best.load, search->best.weight, search->turn.load,
+			  search->turn.weight) &&
+	       weir_hash_scale(bpf_get_prandom_u32(), search->weights * WEIR_RAMP_FULL) <
+		       (__u64)search->turn.weight * search->range.length * search->turn_ramp;
 }
 
 /*
- * lc, wlc: the least (load + 1) / weight; load = half-open + established + lately failed. Who lately
- * refused is taken in its turn only: its lack of load may be its illness. So it gets its fair share at
- * most. Not inlined: its stack would be added to all that a new flow needs.
+ * lc, wlc: the least (load + 1) / weight; load = half-open + established + lately failed. Who is not to
+ * be judged by it is taken in its turn only, so that it gets its fair share at most. Not inlined: its
+ * stack would be added to all that a new flow needs.
  */
 static __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weighted)
 {
@@ -117,7 +183,9 @@ static __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weigh
 
 	/* A 64-bit count: the helper compares all of its argument. */
 	bpf_loop((__u64)range.length, least_step, &search, 0);
-	return least_takes_turn(&search) ? search.start : search.best;
+	if (!search.best.weight)
+		return NO_PLACE;
+	return least_takes_turn(&search) ? search.start : search.place;
 }
 
 /* The backend id for a new flow of @packet, or 0: there is none. */
@@ -144,5 +212,9 @@ static __always_inline __u32 schedule(const struct weir_service *service, __u32 
 		break;
 	}
 	slot = array_at(&slots, range.offset + place);
-	return slot ? slot->backend : 0;
+	if (slot && place != NO_PLACE && backend_is_full(slot->backend)) {
+		place = pick_with_room(range.word, place);
+		slot = array_at(&slots, range.offset + place);
+	}
+	return slot && place != NO_PLACE ? slot->backend : 0;
 }

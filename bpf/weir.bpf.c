@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "create.h"
+#include "kill.h"
 #include "maps.h"
 #include "nat.h"
 #include "packet.h"
 #include "reply.h"
+#include "reset.h"
 #include "service.h"
 #include "stats.h"
 #include "sweep.h"
@@ -15,8 +17,10 @@ static __always_inline enum weir_reason known_flow(struct xdp_md *ctx, struct pa
 {
 	enum weir_reason reason;
 
+	if (hit->control.state == WEIR_FLOW_KILLED)
+		return killed_flow(packet, hit);
 	if (packet->ttl <= 1)
-		return reply(ctx, packet, WEIR_REASON_TTL_EXCEEDED);
+		return WEIR_REASON_TTL_EXCEEDED;
 	if (hit->control.state == WEIR_FLOW_CLOSING && hit->from == WEIR_FROM_CLIENT &&
 	    !(hit->control.flags & WEIR_FLOW_UDP) && packet_opens(packet)) {
 		return flow_end(hit->flow, hit->record, hit->control) ? WEIR_GO_ON :
@@ -30,17 +34,14 @@ static __always_inline enum weir_reason known_flow(struct xdp_md *ctx, struct pa
 							   WEIR_REASON_TO_CLIENT);
 }
 
-/* Could not be served: answers, unless the service is to be silent. */
-static __always_inline enum weir_reason refuse(struct xdp_md *ctx, struct packet *packet,
-					       __u32 service_id, enum weir_reason cause)
+/* Could not be served: to be answered, unless the service is to be silent. */
+static __always_inline enum weir_reason refuse(__u32 service_id, enum weir_reason cause)
 {
 	struct weir_service *service = array_at(&services, service_id);
 
-	if (cause == WEIR_REASON_RACED)
-		return cause;
-	if (service && (service->flags & WEIR_SERVICE_SILENT))
+	if (cause != WEIR_REASON_RACED && service && (service->flags & WEIR_SERVICE_SILENT))
 		return silent_twin(cause);
-	return reply(ctx, packet, cause);
+	return cause;
 }
 
 /* A packet without a flow. */
@@ -53,12 +54,14 @@ static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct 
 	if (!service_id)
 		return WEIR_REASON_NOT_OURS;
 	if (packet->ttl <= 1)
-		return reply(ctx, packet, WEIR_REASON_TTL_EXCEEDED);
+		return WEIR_REASON_TTL_EXCEEDED;
 	if (!packet_opens(packet))
-		return reply(ctx, packet, WEIR_REASON_NO_FLOW);
+		return WEIR_REASON_NO_FLOW;
+	if (!source_is_host(packet) || packet->tuple.source == packet->tuple.destination)
+		return WEIR_REASON_BAD_SOURCE;
 	reason = flow_create(ctx, packet, service_id, hit);
 	if (reason != WEIR_REASON_NEW_FLOW)
-		return refuse(ctx, packet, service_id, reason);
+		return refuse(service_id, reason);
 	if (hit->port_rested)
 		timestamp_remove(ctx, packet);
 	return nat_forward(ctx, hit, packet, WEIR_REASON_NEW_FLOW);
@@ -90,6 +93,15 @@ static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet
 	return unknown_flow(ctx, packet, hit);
 }
 
+/* The one place where weir answers, so that the verifier meets all of that once. */
+static __always_inline enum weir_reason answer(struct xdp_md *ctx, struct packet *packet,
+					       enum weir_reason reason)
+{
+	__u64 cause = PINNED(reason);
+
+	return reason_is_answered(cause) ? reply(ctx, packet, cause) : cause;
+}
+
 /* The one place where a reason becomes a verdict, and is counted. */
 static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *counters_,
 				  const struct packet *packet, const struct flow_hit *hit,
@@ -118,10 +130,12 @@ int weir_xdp(struct xdp_md *ctx)
 {
 	struct weir_counters *counters_ = WEIR_ONLY(counters);
 	struct flow_hit hit = {};
+	enum weir_reason reason;
 	struct packet packet;
 
 	count_packet(counters_);
-	return finish(ctx, counters_, &packet, &hit, handle(ctx, &packet, &hit));
+	reason = handle(ctx, &packet, &hit);
+	return finish(ctx, counters_, &packet, &hit, answer(ctx, &packet, reason));
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -2,7 +2,6 @@
 #include "src/base/cleanup.h"
 #include "src/cli/cli.h"
 #include "src/cli/command.h"
-#include "src/model/run_flags.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -128,7 +127,7 @@ static bool instance_is_valid(const char *name)
 }
 
 /* What was typed goes before the environment. *ret is the caller's. */
-static int find_socket(const struct words *words, char **ret)
+static int find_socket(const struct words *words, char **ret, bool *ret_default)
 {
 	const char *path = words->socket, *instance = words->instance;
 	char *text = NULL;
@@ -139,6 +138,7 @@ static int find_socket(const struct words *words, char **ret)
 		path = environment("WEIR_SOCKET");
 		instance = environment("WEIR_INSTANCE");
 	}
+	*ret_default = !path && !instance;
 	if (path) {
 		if (!path[0])
 			return cli_misuse(NULL, "--socket: the path is empty");
@@ -159,33 +159,6 @@ static int find_socket(const struct words *words, char **ret)
 		return cli_fail("no memory");
 	*ret = text;
 	return EXIT_DONE;
-}
-
-int command_run(const struct cli *cli, const struct command *command, int argc, char *argv[])
-{
-	_cleanup_(config_free) struct config config;
-	_cleanup_free_ char *state_path = NULL;
-	struct error error;
-	size_t length = strlen(cli->socket_path);
-	int code;
-
-	/* The daemon outlives whoever reads its output. */
-	signal(SIGPIPE, SIG_IGN);
-	config_init(&config);
-	code = run_flags_parse(argc, argv, &config, &error);
-	if (code == 0)
-		code = config_check(&config, &error);
-	if (code == -ENOMEM)
-		return cli_fail("%s", error.text);
-	if (code < 0)
-		return cli_misuse(command, "%s", error.text);
-	if (length > 5 && !strcmp(cli->socket_path + length - 5, ".sock"))
-		length -= 5;
-	if (asprintf(&state_path, "%.*s.state", (int)length, cli->socket_path) < 0) {
-		state_path = NULL;
-		return cli_fail("no memory");
-	}
-	return cli->run(&config, cli->socket_path, state_path);
 }
 
 int command_help(const struct cli *cli, const struct command *command, int argc, char *argv[])
@@ -224,10 +197,10 @@ static int unknown_command(const struct words *words)
 		NULL, first[0] == '-' ? "unknown option '%s'" : "there is no command '%s'", first);
 }
 
-static int dispatch(const struct words *words, cli_run_fn run)
+static int dispatch(const struct words *words, cli_run_fn run, cli_detach_fn detach)
 {
 	_cleanup_free_ char *socket_path = NULL;
-	struct cli cli = { .json = words->json, .run = run };
+	struct cli cli = { .json = words->json, .run = run, .detach = detach };
 	const struct command *command;
 	int used = 0, status;
 
@@ -244,7 +217,9 @@ static int dispatch(const struct words *words, cli_run_fn run)
 	}
 	if (!command)
 		return unknown_command(words);
-	status = command->run == command_help ? EXIT_DONE : find_socket(words, &socket_path);
+	status = command->run == command_help ?
+			 EXIT_DONE :
+			 find_socket(words, &socket_path, &cli.socket_is_default);
 	if (status != EXIT_DONE)
 		return status;
 	cli.socket_path = socket_path;
@@ -256,7 +231,7 @@ static void leave_quietly(int signal_number)
 	_exit(EXIT_DONE);
 }
 
-int cli_main(int argc, char *argv[], cli_run_fn run)
+int cli_main(int argc, char *argv[], cli_run_fn run, cli_detach_fn detach)
 {
 	struct words words = { .argv = NULL };
 	_cleanup_free_ char **copy = calloc(argc + 1, sizeof(*copy));
@@ -269,7 +244,7 @@ int cli_main(int argc, char *argv[], cli_run_fn run)
 	signal(SIGPIPE, leave_quietly);
 	status = split_words(argv, &words);
 	if (status == EXIT_DONE)
-		status = dispatch(&words, run);
+		status = dispatch(&words, run, detach);
 	if (status == EXIT_DONE && (fflush(stdout) != 0 || ferror(stdout)))
 		status = cli_fail("cannot write to stdout: %s", strerror(errno));
 	return status;

@@ -15,7 +15,9 @@ enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 struct cli {
 	bool json;
 	const char *socket_path;
+	bool socket_is_default; /* neither options nor environment say where it is */
 	cli_run_fn run;
+	cli_detach_fn detach;
 };
 
 struct command_option {
@@ -59,6 +61,7 @@ void help_command(const struct command *command);
 
 /* The commands. */
 int command_run(const struct cli *cli, const struct command *command, int argc, char *argv[]);
+int command_check(const struct cli *cli, const struct command *command, int argc, char *argv[]);
 int command_status(const struct cli *cli, const struct command *command, int argc, char *argv[]);
 int command_service_list(const struct cli *cli, const struct command *command, int argc,
 			 char *argv[]);
@@ -68,4 +71,21 @@ int command_flow_list(const struct cli *cli, const struct command *command, int 
 int command_flow_count(const struct cli *cli, const struct command *command, int argc,
 		       char *argv[]);
 int command_trace(const struct cli *cli, const struct command *command, int argc, char *argv[]);
+int command_service_show(const struct cli *cli, const struct command *command, int argc,
+			 char *argv[]);
+int command_backend_add(const struct cli *cli, const struct command *command, int argc,
+			char *argv[]);
+int command_backend_set(const struct cli *cli, const struct command *command, int argc,
+			char *argv[]);
+int command_backend_remove(const struct cli *cli, const struct command *command, int argc,
+			   char *argv[]);
+int command_flow_kill(const struct cli *cli, const struct command *command, int argc, char *argv[]);
+int command_reload(const struct cli *cli, const struct command *command, int argc, char *argv[]);
+int command_confirm(const struct cli *cli, const struct command *command, int argc, char *argv[]);
+int command_rollback(const struct cli *cli, const struct command *command, int argc, char *argv[]);
+int command_config_show(const struct cli *cli, const struct command *command, int argc,
+			char *argv[]);
+int command_config_diff(const struct cli *cli, const struct command *command, int argc,
+			char *argv[]);
+int command_detach(const struct cli *cli, const struct command *command, int argc, char *argv[]);
 int command_help(const struct cli *cli, const struct command *command, int argc, char *argv[]);

@@ -47,8 +47,14 @@ static const struct command_option trace_options[] = {
 	{ .name = NULL },
 };
 
+static const struct command_option detach_options[] = {
+	{ "--force", NULL, "stop the daemon first, if one runs", NULL },
+	{ .name = NULL },
+};
+
 /* Parsed by run_flags_parse(); listed here for help. */
 static const struct command_option run_options[] = {
+	{ "-c", "FILE", "configuration file, see weir.yaml(5); goes with no other option", NULL },
 	{ "-i", "IF", "interface to work on", NULL },
 	{ "--listen", "ADDR:PORT[/udp]", "address that clients talk to, a service; may be repeated",
 	  NULL },
@@ -75,20 +81,66 @@ static const struct command_option run_options[] = {
 	{ .name = NULL },
 };
 
+#define CHANGES_STAY                                                                               \
+	"The change survives reload and restart until the file says something else about\n"        \
+	"it, or 'backend set ... reset'."
+
+/* Parsed by command_check(). */
+static const struct command_option check_options[] = {
+	{ "-c", "FILE", "the configuration (/etc/weir/weir.yaml)", NULL },
+	{ .name = NULL },
+};
+
 const struct command commands[] = {
 	{
 		.name = "run",
-		.operand = "-i IF --listen ADDR:PORT --backends A[,A...]",
+		.operand = "-c FILE | -i IF --listen ADDR:PORT --backends A[,A...]",
 		.summary = "run the daemon in the foreground",
 		.description =
 			"Attaches to the interfaces, balances the services over the backends, and\n"
-			"prints \"weir: ready\" once traffic flows. Ctrl-C or SIGTERM detaches "
-			"and\n"
-			"restores what was set. Numbers take k, M, G; times ms, s, m, h.",
+			"prints \"weir: ready\" once traffic flows. With -i, Ctrl-C or SIGTERM\n"
+			"detaches and restores what was set. With -c, SIGTERM leaves traffic\n"
+			"flowing for the next daemon, and Ctrl-C on a terminal detaches. Numbers\n"
+			"take k, M, G; times ms, s, m, h.",
 		.options = run_options,
 		.example = "weir run -i eth0 --listen 192.168.178.10:8000 "
 			   "--backends 192.168.178.11,192.168.178.12=2 --scheduler wrr",
 		.run = command_run,
+	},
+	{
+		.name = "reload",
+		.operand = "[--confirm SECONDS]",
+		.summary = "read the configuration file again",
+		.description =
+			"Reads and checks the file, and makes it what runs. What did not change\n"
+			"keeps its connections and health. On any error the old one runs on. With\n"
+			"--confirm it rolls back by itself unless 'weir confirm' comes in time.",
+		.example = "weir reload --confirm 60",
+		.run = command_reload,
+	},
+	{
+		.name = "confirm",
+		.summary = "keep a configuration that is on trial",
+		.description = "Ends the trial that 'weir reload --confirm' began.",
+		.example = "weir confirm",
+		.run = command_confirm,
+	},
+	{
+		.name = "rollback",
+		.summary = "go back to the configuration before the one on trial",
+		.description = "Ends the trial that 'weir reload --confirm' began, at once.",
+		.example = "weir rollback",
+		.run = command_rollback,
+	},
+	{
+		.name = "check",
+		.summary = "say what is wrong with a configuration file",
+		.description =
+			"Reads a configuration file and changes nothing. Tells every error as\n"
+			"FILE:LINE:COLUMN: error: what, what was expected. See weir.yaml(5).",
+		.options = check_options,
+		.example = "weir check -c /etc/weir/weir.yaml",
+		.run = command_check,
 	},
 	{
 		.name = "status",
@@ -106,6 +158,15 @@ const struct command commands[] = {
 		.run = command_service_list,
 	},
 	{
+		.object = "service",
+		.name = "show",
+		.operand = "NAME",
+		.summary = "one service with its options and backends",
+		.description = "Shows a service, its options and its backends.",
+		.example = "weir service show web",
+		.run = command_service_show,
+	},
+	{
 		.object = "backend",
 		.name = "list",
 		.operand = "[SERVICE]",
@@ -115,6 +176,37 @@ const struct command commands[] = {
 			"to the backend, OUT are its replies.",
 		.example = "weir backend list tcp-192-168-178-10-8000",
 		.run = command_backend_list,
+	},
+	{
+		.object = "backend",
+		.name = "add",
+		.operand = "SERVICE ADDR:PORT [weight N]",
+		.summary = "add a backend at run time",
+		.description = CHANGES_STAY,
+		.example = "weir backend add web 192.168.178.13:8000 weight 2",
+		.run = command_backend_add,
+	},
+	{
+		.object = "backend",
+		.name = "set",
+		.operand = "SERVICE ADDR:PORT ready|drain|down|reset|weight N",
+		.summary = "change state or weight of a backend at run time",
+		.description =
+			"drain: no new connections, old ones go on. down: old ones are cut, too.\n"
+			"reset: as the file says.\n" CHANGES_STAY,
+		.example = "weir backend set web 192.168.178.11:8000 drain",
+		.run = command_backend_set,
+	},
+	{
+		.object = "backend",
+		.name = "remove",
+		.operand = "SERVICE ADDR:PORT [--deadline SECONDS]",
+		.summary = "remove a backend at run time",
+		.description = "It gets no new connections and is gone when the last one has "
+			       "ended; at the\n"
+			       "deadline those that are left are cut.\n" CHANGES_STAY,
+		.example = "weir backend remove web 192.168.178.11:8000 --deadline 300",
+		.run = command_backend_remove,
 	},
 	{
 		.object = "flow",
@@ -134,6 +226,34 @@ const struct command commands[] = {
 		.run = command_flow_count,
 	},
 	{
+		.object = "flow",
+		.name = "kill",
+		.operand = "--service NAME|--backend ADDR:PORT|--client ADDR|--all",
+		.summary = "cut live flows",
+		.description =
+			"Cuts the flows that all given options take: both sides get a TCP reset.",
+		.options = flow_options,
+		.example = "weir flow kill --client 10.0.0.20",
+		.run = command_flow_kill,
+	},
+	{
+		.object = "config",
+		.name = "show",
+		.summary = "what runs, as a configuration file",
+		.description =
+			"Prints the running configuration, run-time changes included, as YAML.",
+		.example = "weir config show",
+		.run = command_config_show,
+	},
+	{
+		.object = "config",
+		.name = "diff",
+		.summary = "what runs otherwise than the file says",
+		.description = "Compares the running configuration with the file as it is now.",
+		.example = "weir config diff",
+		.run = command_config_diff,
+	},
+	{
 		.name = "trace",
 		.summary = "decisions as they are made, one a line",
 		.description =
@@ -142,6 +262,17 @@ const struct command commands[] = {
 		.options = trace_options,
 		.example = "weir trace --client 10.0.0.20 --reason new_flow",
 		.run = command_trace,
+	},
+	{
+		.name = "detach",
+		.summary = "end what goes on without a daemon, restore what was set",
+		.description = "Takes the program off its interfaces, removes the tables, and puts "
+			       "back what\n"
+			       "weir has set on this host. Cuts all connections. Refused while a "
+			       "daemon runs.",
+		.options = detach_options,
+		.example = "weir detach",
+		.run = command_detach,
 	},
 	{
 		.name = "help",

@@ -36,7 +36,7 @@ static void print_summary(const struct command *command)
 {
 	char title[COMMAND_TITLE_SIZE];
 
-	printf("  %-14s%s\n", command_title(command, title), command->summary);
+	printf("  %-15s%s\n", command_title(command, title), command->summary);
 }
 
 void help_overview(void)

@@ -88,6 +88,22 @@ static bool one_service(const json_t *backends)
 	return true;
 }
 
+/* Why it gets no new connections. */
+static bool has_reason(const json_t *backend)
+{
+	const char *why = json_string_value(field(backend, "why"));
+
+	return why && why[0];
+}
+
+static bool some_have_reasons(const json_t *backends, size_t limit)
+{
+	for (size_t i = 0; i < json_array_size(backends) && i < limit; i++)
+		if (has_reason(json_array_get(backends, i)))
+			return true;
+	return false;
+}
+
 /* @brief: a service's name is not said again with each of its backends. */
 static int print_some_backends(const json_t *backends, bool brief, size_t limit, size_t width)
 {
@@ -101,10 +117,13 @@ static int print_some_backends(const json_t *backends, bool brief, size_t limit,
 		{ "TOTAL", true, 2 },
 		{ "PACKETS IN / OUT", true, 5 },
 		{ "BYTES IN / OUT", true, 4 },
+		{ "WHY NOT", false, 7 },
 	};
 	_cleanup_table_ struct table table = TABLE(columns);
 	const char *before = "";
 
+	if (!some_have_reasons(backends, limit))
+		table.column_count--;
 	for (size_t i = 0; i < json_array_size(backends) && i < limit; i++) {
 		const json_t *backend = json_array_get(backends, i);
 		const char *service = field_text(backend, "service");
@@ -119,6 +138,9 @@ static int print_some_backends(const json_t *backends, bool brief, size_t limit,
 		table_add(&table, "%s", field_count(backend, "connections.total").s);
 		add_pair(&table, backend, "packets");
 		add_pair(&table, backend, "bytes");
+		if (table.column_count == sizeof(columns) / sizeof(columns[0]))
+			table_add(&table, "%s",
+				  has_reason(backend) ? field_text(backend, "why") : "");
 	}
 	return table_print(&table, width);
 }

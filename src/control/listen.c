@@ -3,14 +3,12 @@
 #include "src/control/listen.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CONTROL_GROUP "weir"
 #define CONTROL_BACKLOG 64
 
 static int make_directory(const char *path, struct error *error)
@@ -83,23 +81,19 @@ static int remove_stale(const struct sockaddr_un *address, struct error *error)
 }
 
 /* Nobody can connect before listen(), so owner and mode may follow bind(). */
-static int set_access(const char *path, struct error *error)
+static int set_access(const char *path, const struct control_rights *rights, struct error *error)
 {
-	struct group entry, *group = NULL;
-	char buffer[16384];
-
-	if (getgrnam_r(CONTROL_GROUP, &entry, buffer, sizeof(buffer), &group) != 0)
-		group = NULL;
-	if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
-		return error_set(error, -errno, "cannot give %s to the group %s: %s", path,
-				 CONTROL_GROUP, strerror(errno));
-	if (chmod(path, 0660) < 0)
+	if (rights->group != CONTROL_NO_GROUP && chown(path, (uid_t)-1, rights->group) < 0)
+		return error_set(error, -errno, "cannot give %s to the group %u: %s", path,
+				 (unsigned int)rights->group, strerror(errno));
+	if (chmod(path, rights->mode) < 0)
 		return error_set(error, -errno, "cannot set the mode of %s: %s", path,
 				 strerror(errno));
 	return 0;
 }
 
-int control_listen(const char *path, struct control_listener *ret, struct error *error)
+int control_listen(const char *path, const struct control_rights *rights,
+		   struct control_listener *ret, struct error *error)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = -1;
@@ -123,7 +117,7 @@ int control_listen(const char *path, struct control_listener *ret, struct error 
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return error_set(error, -errno, "cannot make the control socket %s: %s", path,
 				 strerror(errno));
-	code = set_access(path, error);
+	code = set_access(path, rights, error);
 	if (code == 0 && (listen(fd, CONTROL_BACKLOG) < 0 || lstat(path, &status) < 0))
 		code = error_set(error, -errno, "cannot listen on %s: %s", path, strerror(errno));
 	if (code < 0) {

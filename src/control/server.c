@@ -59,6 +59,7 @@ struct control_server {
 	bool connection_waits;
 	bool closing;
 	struct control_listener listener;
+	struct control_rights rights;
 	char path[];
 };
 
@@ -66,10 +67,8 @@ static int request_pump(struct control_request *request);
 static void request_close(struct control_request *request);
 static void on_connection(uv_stream_t *stream, int status);
 
-static int buffer_append(const char *data, size_t length, void *user)
+static int buffer_append(const char *data, size_t length, struct buffer *buffer)
 {
-	struct buffer *buffer = user;
-
 	if (buffer->size - buffer->length < length) {
 		size_t size = buffer->size ? buffer->size : 4096;
 		char *grown;
@@ -87,14 +86,30 @@ static int buffer_append(const char *data, size_t length, void *user)
 	return 0;
 }
 
+/* jansson goes on after a key that found no memory: the document would lack it. */
+struct dump {
+	struct buffer *buffer;
+	bool failed;
+};
+
+static int dump_append(const char *data, size_t length, void *user)
+{
+	struct dump *dump = user;
+
+	if (!dump->failed && buffer_append(data, length, dump->buffer) < 0)
+		dump->failed = true;
+	return dump->failed ? -1 : 0;
+}
+
 /* Appends one line, or nothing. */
 static int request_append(struct control_request *request, const json_t *document)
 {
 	struct buffer *buffer = &request->waiting;
+	struct dump dump = { .buffer = buffer };
 	size_t before = buffer->length;
 
-	if (document && json_dump_callback(document, buffer_append, buffer, DUMP_FLAGS) == 0 &&
-	    buffer_append("\n", 1, buffer) == 0)
+	if (document && json_dump_callback(document, dump_append, &dump, DUMP_FLAGS) == 0 &&
+	    !dump.failed && buffer_append("\n", 1, buffer) == 0)
 		return 0;
 	buffer->length = before;
 	return -ENOMEM;
@@ -282,6 +297,20 @@ static int request_pump(struct control_request *request)
 	return 0;
 }
 
+static int request_may(const struct control_request *request, const struct control_command *command,
+		       struct error *error)
+{
+	uv_os_fd_t fd;
+	int code;
+
+	if (!command->changes)
+		return 0;
+	code = uv_fileno((const uv_handle_t *)&request->pipe, &fd);
+	if (code < 0)
+		return code;
+	return control_rights_check(&request->server->rights, fd, command->name, error);
+}
+
 static int request_dispatch(struct control_request *request, const json_t *line,
 			    struct error *error)
 {
@@ -295,7 +324,9 @@ static int request_dispatch(struct control_request *request, const json_t *line,
 	for (const struct control_command *c = server->commands; c->name; c++) {
 		if (strcmp(c->name, name) != 0)
 			continue;
-		code = c->run(request, line, server->user, error);
+		code = request_may(request, c, error);
+		if (code == 0)
+			code = c->run(request, line, server->user, error);
 		if (code < 0 && !error->text[0])
 			error_set(error, code, "%s: %s", name, strerror(-code));
 		return code;
@@ -433,8 +464,9 @@ static void ignore_broken_pipes(void)
 		signal(SIGPIPE, SIG_IGN);
 }
 
-int control_server_new(uv_loop_t *loop, const char *path, const struct control_command *commands,
-		       void *user, struct control_server **ret, struct error *error)
+int control_server_new(uv_loop_t *loop, const char *path, const struct control_access *access,
+		       const struct control_command *commands, void *user,
+		       struct control_server **ret, struct error *error)
 {
 	struct control_server *server = calloc(1, sizeof(*server) + strlen(path) + 1);
 	struct control_request *spare = malloc(sizeof(*spare));
@@ -447,7 +479,9 @@ int control_server_new(uv_loop_t *loop, const char *path, const struct control_c
 	server->commands = commands;
 	server->user = user;
 	strcpy(server->path, path);
-	code = control_listen(path, &server->listener, error);
+	code = control_rights_find(access, &server->rights, error);
+	if (code == 0)
+		code = control_listen(path, &server->rights, &server->listener, error);
 	if (code < 0)
 		goto fail;
 	ignore_broken_pipes();

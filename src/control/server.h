@@ -2,6 +2,7 @@
 #pragma once
 
 #include "src/base/error.h"
+#include "src/control/access.h"
 
 #include <jansson.h>
 #include <uv.h>
@@ -21,6 +22,7 @@ struct control_request;
 
 struct control_command {
 	const char *name;
+	bool changes; /* not for those who may only read, see access.h */
 	/*
 	 * Answers with control_reply(), then returns 0; or returns a negative errno with @error
 	 * filled before anything was sent. @arguments is borrowed. A command that goes on (trace)
@@ -33,12 +35,14 @@ struct control_command {
 
 /*
  * Listens on @path; makes its directory if it is missing. A socket file that nobody listens on is
- * replaced; a living daemon there is -EADDRINUSE. Mode 0660, group weir if that group exists.
+ * replaced; a living daemon there is -EADDRINUSE. @access says who may connect and who may change
+ * (NULL: defaults; not needed after the call); its groups are looked up once, here.
  * @commands ends with a NULL name and must outlive the server. SIGPIPE, where it would end the
  * process, is ignored from now on: writing to a client that left must not.
  */
-int control_server_new(uv_loop_t *loop, const char *path, const struct control_command *commands,
-		       void *user, struct control_server **ret, struct error *error);
+int control_server_new(uv_loop_t *loop, const char *path, const struct control_access *access,
+		       const struct control_command *commands, void *user,
+		       struct control_server **ret, struct error *error);
 /*
  * Closes all connections (their @done and @gone are called before this returns), removes the socket
  * file. The memory goes when the loop has run. NULL is allowed.

@@ -2,12 +2,17 @@
 #include "src/base/cleanup.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
-#include "src/model/listeners.h"
+#include "src/daemon/kill.h"
+#include "src/daemon/notify.h"
+#include "src/daemon/override_store.h"
+#include "src/daemon/privileges.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* How long the start waits for the backends' MAC addresses. */
 #define FIRST_RESOLUTION_MS 1000
@@ -19,14 +24,33 @@ void daemon_stop(struct daemon *daemon, int status)
 	uv_stop(&daemon->loop);
 }
 
+/*
+ * Traffic goes on without the daemon if it is pinned; Ctrl-C says that somebody is done with trying.
+ */
+static bool detaches(const struct daemon *daemon, int number)
+{
+	return !daemon->options->pins || (number == SIGINT && isatty(STDIN_FILENO));
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct daemon *daemon = handle->data;
+	struct error error = {};
 
+	if (number == SIGHUP && daemon->options->config_path) {
+		if (daemon->ready)
+			reload_from_file(daemon, 0, &error);
+		return;
+	}
+	daemon->detaches = detaches(daemon, number);
 	if (!daemon->stopping)
-		log_info("%s: stopping", number == SIGINT  ? "SIGINT" :
-					 number == SIGTERM ? "SIGTERM" :
-							     "SIGHUP");
+		log_info("%s: %s",
+			 number == SIGINT  ? "SIGINT" :
+			 number == SIGTERM ? "SIGTERM" :
+					     "SIGHUP",
+			 daemon->detaches ? "stopping" :
+					    "stopping; traffic flows on without the daemon "
+					    "(weir detach ends it)");
 	daemon_stop(daemon, 0);
 }
 
@@ -44,29 +68,65 @@ static int catch_signals(struct daemon *daemon)
 	return err;
 }
 
+/* Memory beside the tables, which says what is where in them. */
+static int open_books(struct daemon *daemon, struct error *error)
+{
+	const struct datapath_tables *tables = daemon->tables;
+	int err;
+
+	err = registry_init(&daemon->registry, &tables->sizes);
+	if (err == 0)
+		err = hops_init(&daemon->hops, tables->sizes.hops);
+	if (err == 0)
+		err = snat_pool_init(&daemon->snat_pool, tables->snat_addresses,
+				     tables->sizes.snat_addresses, &daemon->grace);
+	if (err == 0)
+		err = ranges_init(&daemon->slot_ranges, tables->sizes.slots);
+	if (err == 0)
+		err = ranges_init(&daemon->listener_ranges, tables->sizes.listeners);
+	return err < 0 ? error_set(error, err, "out of memory") : 0;
+}
+
+/* Tables that are there need no room to spare, as new ones get: what fits, fits. apply_check() tells. */
+static int open_datapath(struct daemon *daemon, struct datapath_sizes *sizes, struct error *error)
+{
+	const char *pins = daemon->options->pins;
+	int err = datapath_open(sizes, pins, &daemon->datapath, &daemon->adopted, error);
+
+	if (err != -E2BIG)
+		return err;
+	*sizes = (struct datapath_sizes){
+		.flows = sizes->flows,
+		.half_open = sizes->half_open,
+	};
+	return datapath_open(sizes, pins, &daemon->datapath, &daemon->adopted, error);
+}
+
 static int open_tables(struct daemon *daemon, struct error *error)
 {
-	_cleanup_free_ struct weir_listener *entries = NULL, *listeners = NULL;
 	struct datapath_sizes sizes;
-	int count, err;
+	int err;
 
-	err = registry_init(&daemon->registry, daemon->config);
-	if (err < 0)
-		return error_set(error, err, "out of memory");
-	entries = registry_listeners(&daemon->registry);
-	if (!entries)
-		return error_set(error, -ENOMEM, "out of memory");
-	count = listeners_build(entries, daemon->registry.listens, &listeners);
-	if (count < 0)
-		return error_set(error, count, "cannot build the table of listen addresses: %s",
-				 strerror(-count));
-	err = registry_sizes(&daemon->registry, daemon->config, count, &sizes, error);
+	err = registry_sizes(daemon->config, &sizes, error);
 	if (err == 0)
-		err = datapath_open(&sizes, &daemon->datapath, error);
+		err = open_datapath(daemon, &sizes, error);
 	if (err < 0)
 		return err;
 	daemon->tables = datapath_tables(daemon->datapath);
-	return publish_all(daemon, listeners, count, error);
+	/* As far as it can be told before the tables are there: nothing was changed yet. */
+	err = open_books(daemon, error);
+	if (err == 0 && daemon->adopted)
+		err = adopt_tables(daemon, error);
+	if (err == 0)
+		err = apply_check(daemon, daemon->config, error);
+	if (err == 0)
+		err = privileges_drop(error);
+	if (err == 0)
+		err = checks_start(daemon, error);
+	if (err == 0)
+		err = interfaces_publish(daemon, error);
+	daemon->hold_slots = true;
+	return err < 0 ? err : apply_config(daemon, daemon->config, error);
 }
 
 static void on_waited(uv_timer_t *timer)
@@ -99,6 +159,8 @@ static int enter_network(struct daemon *daemon, struct error *error)
 	if (killed)
 		resolver_remove_leftovers(daemon->resolver);
 	wait_for_backends(daemon);
+	daemon->hold_slots = false;
+	publish_slots(daemon);
 	return 0;
 }
 
@@ -120,13 +182,67 @@ static void warn_of_limits(const struct config_limits *limits)
 			limits->half_open, limits->flows);
 }
 
-/* Everything up to "ready". On failure, or when a signal came, the tear-down undoes what was done. */
-static int start(struct daemon *daemon, struct error *error)
+static int open_control(struct daemon *daemon, struct error *error)
+{
+	const struct config_control *control = &daemon->config->control;
+	const struct control_access access = { .group = control->group, .mode = control->mode };
+
+	return control_server_new(&daemon->loop, daemon->options->socket_path, &access,
+				  daemon_commands, daemon, &daemon->control, error);
+}
+
+static int load_changes(struct daemon *daemon, struct error *error)
 {
 	int err;
 
-	err = control_server_new(&daemon->loop, daemon->options->socket_path, daemon_commands,
-				 daemon, &daemon->control, error);
+	if (!daemon->options->overrides_path)
+		return 0;
+	err = override_store_load(daemon->options->overrides_path, &daemon->overrides, error);
+	if (err == -EBADMSG)
+		log_error("%s", error->text);
+	return err == -EBADMSG ? 0 : err;
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+	notify_watchdog();
+}
+
+static void tell_ready(struct daemon *daemon)
+{
+	uint64_t interval = notify_watchdog_interval_ms();
+
+	uv_timer_init(&daemon->loop, &daemon->watchdog);
+	if (interval)
+		uv_timer_start(&daemon->watchdog, on_watchdog, interval, interval);
+	daemon->ready = true;
+	network_log_all(daemon);
+	snat_log_capacity(daemon);
+	warn_of_limits(&daemon->config->limits);
+	puts("weir: ready");
+	fflush(stdout);
+	notify_ready();
+}
+
+/* What runs is that of the file, less what it has made void of the run-time changes. */
+static int load_config(struct daemon *daemon, const struct config *config, struct error *error)
+{
+	int err = load_changes(daemon, error);
+
+	if (err < 0)
+		return err;
+	overrides_prune(&daemon->overrides, config);
+	return reload_begin(daemon, config, error);
+}
+
+/* Everything up to "ready". On failure, or when a signal came, the tear-down undoes what was done. */
+static int start(struct daemon *daemon, const struct config *config, struct error *error)
+{
+	int err;
+
+	err = load_config(daemon, config, error);
+	if (err == 0)
+		err = open_control(daemon, error);
 	if (err == 0)
 		err = interfaces_find(daemon, error);
 	if (err == 0)
@@ -145,12 +261,7 @@ static int start(struct daemon *daemon, struct error *error)
 	err = sweep_start(daemon);
 	if (err < 0)
 		return error_set(error, err, "cannot start the sweep: %s", strerror(-err));
-	daemon->ready = true;
-	network_log_all(daemon);
-	snat_log_capacity(daemon);
-	warn_of_limits(&daemon->config->limits);
-	puts("weir: ready");
-	fflush(stdout);
+	tell_ready(daemon);
 	return 0;
 }
 
@@ -160,18 +271,43 @@ static void close_handle(uv_handle_t *handle, void *user)
 		uv_close(handle, NULL);
 }
 
-/* Undoes start(), however far it came, in the opposite order. */
-static void tear_down(struct daemon *daemon)
+/* What only makes sense while packets are forwarded. Pinned, it stays for the next daemon. */
+static void leave_host(struct daemon *daemon)
 {
 	struct error error;
 
-	daemon->stopping = true;
 	interfaces_detach(daemon);
 	forwarding_restore(daemon);
 	network_stop(daemon);
 	if (restore_end(&daemon->restore, &error) < 0)
 		log_error("%s", error.text);
+}
+
+static void free_books(struct daemon *daemon)
+{
+	sweep_free(daemon);
+	kill_free(daemon);
+	snat_pool_free(&daemon->snat_pool);
+	hops_free(&daemon->hops);
+	registry_free(&daemon->registry);
+	ranges_free(&daemon->slot_ranges);
+	ranges_free(&daemon->listener_ranges);
+	free(daemon->interfaces);
+	free(daemon->host_addresses);
+	reload_free(daemon);
+}
+
+/* Undoes start(), however far it came, in the opposite order. */
+static void tear_down(struct daemon *daemon)
+{
+	daemon->stopping = true;
+	notify_stopping();
+	if (daemon->detaches)
+		leave_host(daemon);
+	else
+		network_leave(daemon);
 	restore_free(&daemon->restore);
+	checks_stop(daemon);
 	control_server_free(daemon->control);
 	grace_close(&daemon->grace);
 	uv_walk(&daemon->loop, close_handle, NULL);
@@ -179,12 +315,18 @@ static void tear_down(struct daemon *daemon)
 	if (uv_loop_close(&daemon->loop) < 0)
 		log_debug("the loop still has handles");
 	datapath_close(daemon->datapath);
-	sweep_free(daemon);
-	snat_pool_free(&daemon->snat_pool);
-	hops_free(&daemon->hops);
-	registry_free(&daemon->registry);
-	free(daemon->interfaces);
-	free(daemon->snat_here);
+	free_books(daemon);
+}
+
+/* Each health check under way and each client of the socket needs a descriptor. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int daemon_run(const struct config *config, const struct daemon_options *options)
@@ -197,8 +339,8 @@ int daemon_run(const struct config *config, const struct daemon_options *options
 		log_error("out of memory");
 		return 1;
 	}
-	daemon->config = config;
 	daemon->options = options;
+	raise_file_limit();
 	daemon->started_ms = uv_hrtime() / 1000000;
 	grace_init(&daemon->grace, &daemon->loop);
 	uv_timer_init(&daemon->loop, &daemon->first_resolution);
@@ -206,8 +348,10 @@ int daemon_run(const struct config *config, const struct daemon_options *options
 	if (err < 0)
 		error_set(&error, err, "cannot catch signals: %s", strerror(-err));
 	else
-		err = start(daemon, &error);
+		err = start(daemon, config, &error);
 	if (err < 0) {
+		/* What an earlier daemon has left forwards on. */
+		daemon->detaches = !daemon->adopted;
 		log_error("%s", error.text);
 		daemon->status = 1;
 	} else if (!daemon->stopping) {

@@ -70,22 +70,54 @@ static bool is_reachable(const struct daemon *daemon, const struct backend *back
 	return hop_usable(&daemon->hops.entries[backend->hop], !daemon->snat_fixed.length, why);
 }
 
+static const char *health_name(const struct backend *backend)
+{
+	static const char *const names[] = {
+		[HEALTH_UNKNOWN] = "unknown",
+		[HEALTH_UP] = "up",
+		[HEALTH_DOWN] = "down",
+	};
+
+	return backend->watch ? names[health_report(backend->watch)->state] : "none";
+}
+
+/* Why it gets no new flows, empty if it does. Of several reasons the one to mend first. */
+static const char *why_not(const struct daemon *daemon, const struct backend *backend)
+{
+	const char *why = "";
+
+	if (backend->leaving)
+		return "removed: waits for its last connections";
+	if (backend->config->state == BACKEND_DOWN)
+		return "set down";
+	if (backend->config->state == BACKEND_DRAIN)
+		return "drains: no new connections";
+	if (!backend->config->weight)
+		return "its weight is 0";
+	if (!is_reachable(daemon, backend, &why))
+		return why;
+	if (!backend_is_healthy(backend) && !backend->in_slots)
+		return health_report(backend->watch)->error;
+	return backend->in_slots ? "" : "a backup: others are usable";
+}
+
 json_t *describe_backend(struct daemon *daemon, uint32_t id)
 {
 	const struct backend *backend = &daemon->registry.backends[id];
 	const struct service *service = &daemon->registry.services[backend->service];
-	const char *why = "its weight is 0";
+	bool drains = backend->leaving;
 	struct sums sums = {};
 	json_t *document;
 
 	add_backend(daemon, id, &sums);
-	if (is_reachable(daemon, backend, &why) && backend->config->weight)
-		why = "";
-	document = json_pack("{s:s, s:o, s:I, s:s, s:s, s:b, s:s}", "service",
-			     service->config->name, "address",
-			     describe_endpoint(&backend->config->endpoint), "weight",
-			     (json_int_t)backend->config->weight, "state", "ready", "health",
-			     "none", "usable", backend->ready, "why", why);
+	document = json_pack(
+		"{s:s, s:o, s:I, s:s, s:s, s:b, s:s, s:b, s:b, s:I}", "service",
+		service->config->name, "address", describe_endpoint(&backend->config->endpoint),
+		"weight", (json_int_t)backend->config->weight, "state",
+		drains ? "drain" : backend_state_name(backend->config->state), "health",
+		health_name(backend), "usable", backend->in_slots, "why", why_not(daemon, backend),
+		"removed", drains, "backup", backend->config->backup, "max_connections",
+		(json_int_t)backend->config->max_connections);
 	return with_sums(document, &sums);
 }
 
@@ -103,21 +135,54 @@ json_t *describe_service(struct daemon *daemon, uint32_t id)
 		if (json_array_append_new(listens,
 					  describe_endpoint(&config->listens[i].endpoint)) < 0)
 			goto fail;
-	for (size_t i = 0; i < config->backend_count; i++) {
-		uint32_t backend = service->first_backend + i;
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend *backend = &daemon->registry.backends[service->backends[i]];
 
-		add_backend(daemon, backend, &sums);
-		healthy += is_reachable(daemon, &daemon->registry.backends[backend], &why);
+		add_backend(daemon, service->backends[i], &sums);
+		healthy += is_reachable(daemon, backend, &why) && backend_is_healthy(backend);
 	}
 	document = json_pack("{s:s, s:o, s:s, s:s, s:s, s:I, s:I}", "name", config->name, "listen",
 			     listens, "protocol", service_protocols(config), "mode",
 			     mode_name(config->mode), "scheduler",
 			     scheduler_name(config->scheduler), "backends",
-			     (json_int_t)config->backend_count, "healthy", healthy);
+			     (json_int_t)service->backend_count, "healthy", healthy);
 	return with_sums(document, &sums);
 fail:
 	json_decref(listens);
 	return NULL;
+}
+
+static json_t *describe_backends(struct daemon *daemon, const struct service *service)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < service->backend_count; i++)
+		if (json_array_append_new(list, describe_backend(daemon, service->backends[i])) <
+		    0) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+json_t *describe_service_whole(struct daemon *daemon, uint32_t id)
+{
+	const struct service *service = &daemon->registry.services[id];
+	const struct config_service *config = service->config;
+	json_t *document = describe_service(daemon, id);
+	json_t *more = json_pack("{s:s, s:b, s:s, s:I, s:s, s:o}", "snat",
+				 config->keep_client ? "off" : "on", "fail_open", config->fail_open,
+				 "on_no_backend", config->silent ? "drop" : "reject",
+				 "slow_start_ms", (json_int_t)config->slow_start, "health_check",
+				 health_type_name(config->health.type), "backends",
+				 describe_backends(daemon, service));
+
+	if (!more || !document || json_object_update(document, more) < 0) {
+		json_decref(document);
+		document = NULL;
+	}
+	json_decref(more);
+	return document;
 }
 
 const char *flow_state_name(uint8_t state)
@@ -129,6 +194,8 @@ const char *flow_state_name(uint8_t state)
 		return "established";
 	case WEIR_FLOW_CLOSING:
 		return "closing";
+	case WEIR_FLOW_KILLED:
+		return "killed";
 	default:
 		return NULL;
 	}

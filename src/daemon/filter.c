@@ -91,10 +91,8 @@ bool filter_takes_backend(const struct filter *filter, const struct daemon *daem
 
 	if (!filter->has_backend)
 		return true;
-	if (!id || id > daemon->registry.backend_count)
-		return false;
 	backend = &daemon->registry.backends[id];
-	return endpoint_matches(&filter->backend, &backend->config->endpoint);
+	return backend->used && endpoint_matches(&filter->backend, &backend->own.endpoint);
 }
 
 bool filter_takes_client(const struct filter *filter, uint32_t v4, uint16_t port)

@@ -37,7 +37,8 @@ static bool is_wanted(const struct flow_listing *listing, const struct weir_flow
 {
 	const struct registry *registry = &listing->daemon->registry;
 
-	return flow->backend_id && flow->backend_id <= registry->backend_count &&
+	return flow->backend_id < registry->backend_ids &&
+	       registry->backends[flow->backend_id].used &&
 	       filter_takes_service(&listing->filter, listing->daemon,
 				    registry->backends[flow->backend_id].service) &&
 	       filter_takes_backend(&listing->filter, listing->daemon, flow->backend_id) &&

@@ -45,7 +45,8 @@ int forwarding_adopt(struct daemon *daemon, bool *killed, struct error *error)
 	err = restore_begin(restore, error);
 	if (err < 0 || !*killed)
 		return err;
-	log_info("an earlier weir was killed: its changes to this host will be put back");
+	if (!daemon->adopted)
+		log_info("an earlier weir was killed: its changes to this host will be put back");
 	for (size_t i = restore->count; i-- > 0;)
 		if (!is_ours(daemon, restore->forwarding[i].interface))
 			put_back(restore, &restore->forwarding[i]);

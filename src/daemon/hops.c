@@ -22,6 +22,7 @@ int hops_init(struct hops *hops, uint32_t size)
 		return -ENOMEM;
 	}
 	hops->mask = buckets - 1;
+	hops->free = 0;
 	hops->used = 1;
 	hops->size = size;
 	return 0;
@@ -57,21 +58,60 @@ uint16_t hops_find(const struct hops *hops, const struct weir_address *address, 
 	return id;
 }
 
+static void enter(struct hops *hops, uint16_t id, const struct weir_address *address,
+		  uint32_t ifindex)
+{
+	uint16_t *head = &hops->buckets[bucket(hops, address, ifindex)];
+
+	hops->entries[id] = (struct hop){ .address = *address, .ifindex = ifindex, .next = *head };
+	*head = id;
+}
+
 uint16_t hops_add(struct hops *hops, const struct weir_address *address, uint32_t ifindex)
 {
 	uint16_t id = hops_find(hops, address, ifindex);
-	uint16_t *head = &hops->buckets[bucket(hops, address, ifindex)];
 
 	if (id)
 		return id;
-	if (hops->used >= hops->size)
-		return 0;
-	id = hops->used++;
-	hops->entries[id].address = *address;
-	hops->entries[id].ifindex = ifindex;
-	hops->entries[id].next = *head;
-	*head = id;
+	id = hops->free;
+	if (id)
+		hops->free = hops->entries[id].next;
+	else if (hops->used < hops->size)
+		id = hops->used++;
+	if (id)
+		enter(hops, id, address, ifindex);
 	return id;
+}
+
+int hops_adopt(struct hops *hops, uint16_t id, const struct weir_address *address, uint32_t ifindex)
+{
+	if (!id || id >= hops->size)
+		return -EINVAL;
+	if (hops_find(hops, address, ifindex) == id)
+		return 0;
+	if (hops->entries[id].ifindex || !address_is_zero(&hops->entries[id].address))
+		return -EINVAL;
+	enter(hops, id, address, ifindex);
+	hops_reserve(hops, id + 1);
+	return 0;
+}
+
+void hops_reserve(struct hops *hops, uint32_t used)
+{
+	if (hops->used < used)
+		hops->used = used;
+}
+
+void hops_remove(struct hops *hops, uint16_t id)
+{
+	struct hop *hop = &hops->entries[id];
+	uint16_t *link = &hops->buckets[bucket(hops, &hop->address, hop->ifindex)];
+
+	while (*link != id)
+		link = &hops->entries[*link].next;
+	*link = hop->next;
+	*hop = (struct hop){ .next = hops->free };
+	hops->free = id;
 }
 
 bool hop_usable(const struct hop *hop, bool need_source, const char **why)

@@ -10,7 +10,8 @@
 /*
  * Ids of next hops. A backend's hop is keyed by its address alone: when its route moves to another
  * interface, the hop moves in place and its flows with it. A gateway's hop is keyed by address and
- * interface. An id is never given to another key, because flows hold it for as long as they live.
+ * interface. A gateway's id is never given to another key, because flows hold it for as long as they
+ * live; that of a backend is when all its backends and their flows are gone.
  */
 struct hop {
 	struct weir_address address;
@@ -31,6 +32,7 @@ struct hops {
 	struct hop *entries; /* indexed by id; 0 is never used */
 	uint16_t *buckets;
 	uint32_t mask;
+	uint16_t free; /* ids that were removed, a list by `next` */
 	uint32_t used;
 	uint32_t size;
 };
@@ -42,6 +44,14 @@ void hops_free(struct hops *hops); /* zeroed ones too */
 uint16_t hops_find(const struct hops *hops, const struct weir_address *address, uint32_t ifindex);
 /* Finds or makes one; 0: all ids are taken. */
 uint16_t hops_add(struct hops *hops, const struct weir_address *address, uint32_t ifindex);
+
+/* The key that an earlier daemon has given @id to. -EINVAL: no such id, or another's. */
+int hops_adopt(struct hops *hops, uint16_t id, const struct weir_address *address,
+	       uint32_t ifindex);
+/* Ids below @used are not given to anybody: flows may hold them. */
+void hops_reserve(struct hops *hops, uint32_t used);
+/* No flow holds it any more. */
+void hops_remove(struct hops *hops, uint16_t id);
 
 /* A backend behind it may get new flows. If not, *why (borrowed) tells the reason. */
 bool hop_usable(const struct hop *hop, bool need_source, const char **why);

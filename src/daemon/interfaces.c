@@ -114,10 +114,20 @@ static bool is_final(int err)
 	return err == -EBUSY || err == -EEXIST || err == -EPERM || err == -ENODEV || err == -ENOMEM;
 }
 
+/* A link that is there already stays as it is: nothing is gained by a gap in the traffic. */
+static bool first_mode(const struct daemon *daemon, const struct interface *interface)
+{
+	int native = datapath_attached_native(daemon->datapath, interface->ifindex);
+
+	if (interface->config->attach == ATTACH_AUTO && native >= 0)
+		return native;
+	return interface->config->attach != ATTACH_GENERIC;
+}
+
 static int attach(struct daemon *daemon, struct interface *interface, struct error *error)
 {
 	const char *name = interface->config->name;
-	bool native = interface->config->attach != ATTACH_GENERIC;
+	bool native = first_mode(daemon, interface);
 	int err = datapath_attach(daemon->datapath, interface->ifindex, native, error);
 
 	if (err < 0 && interface->config->attach == ATTACH_AUTO && !is_final(err)) {
@@ -147,6 +157,17 @@ static int attach(struct daemon *daemon, struct interface *interface, struct err
 	return 0;
 }
 
+/* Interfaces that an earlier daemon was told of, and this one is not. */
+static void detach_others(struct daemon *daemon)
+{
+	uint32_t attached[64];
+	size_t count = datapath_attached(daemon->datapath, attached, 64);
+
+	for (size_t i = 0; i < count; i++)
+		if (!interfaces_by_index(daemon, attached[i]))
+			datapath_detach_from(daemon->datapath, attached[i]);
+}
+
 int interfaces_attach(struct daemon *daemon, struct error *error)
 {
 	for (size_t i = 0; i < daemon->config->interface_count; i++) {
@@ -155,6 +176,7 @@ int interfaces_attach(struct daemon *daemon, struct error *error)
 		if (err < 0)
 			return err;
 	}
+	detach_others(daemon);
 	return 0;
 }
 

@@ -18,6 +18,8 @@
 #include "src/daemon/silence.h"
 #include "src/daemon/snat_pool.h"
 #include "src/datapath/datapath.h"
+#include "src/health/health.h"
+#include "src/model/overrides.h"
 #include "src/netlink/resolver.h"
 
 /* An interface of the configuration, as it is now. */
@@ -51,6 +53,7 @@ struct sweep {
 	struct audit_memory *memory; /* indexed by backend id */
 	struct silence *silences;    /* the same */
 	double *fade_rest;           /* the same: parts of a refusal that have faded */
+	uint32_t *failed;            /* the same: refusals when it was last looked at */
 	struct refusals *refusals;   /* indexed by service id */
 	struct shortage shortage;
 	uint32_t listened; /* id of the backend that was last listened to */
@@ -63,6 +66,7 @@ struct sweep {
 	bool told; /* that the sweep fails */
 };
 
+struct killer;
 struct tracer;
 
 struct trace {
@@ -71,11 +75,27 @@ struct trace {
 	bool open;
 };
 
+/* A configuration that takes itself back unless somebody confirms it. */
+struct trial {
+	struct config *before;    /* NULL: none is on trial */
+	struct overrides changes; /* run-time changes as they were before it */
+	uv_timer_t timer;
+	uint64_t until_ms;
+};
+
 struct daemon {
-	const struct config *config;
+	const struct config *config; /* what runs: that of the file and the run-time changes */
+	struct config *live;         /* the same, owned */
+	struct config *file;         /* what the file said */
+	struct overrides overrides;
+	struct trial trial;
+	uint64_t reload_failures;
 	const struct daemon_options *options;
 	uv_loop_t loop;
 	uv_signal_t signals[3];
+	uv_timer_t ramp;
+	uv_timer_t watchdog;
+	struct health *health;
 	uv_timer_t first_resolution;
 	struct control_server *control;
 	struct datapath *datapath;
@@ -89,17 +109,26 @@ struct daemon {
 	uint32_t gateways_seen;
 	struct snat_pool snat_pool;
 	union weir_range snat_fixed; /* the configured SNAT addresses; length 0: by route */
+	struct ranges slot_ranges;
+	struct ranges listener_ranges;
+	union weir_range listeners; /* the live ones */
+	bool hold_slots;            /* adopted ones stay until the network is known */
+	bool told_of_slots;         /* that there is no room for them */
+	bool adopted;               /* the tables were an earlier daemon's */
 	struct snat_ports snat_ports;
+	struct weir_address *host_addresses; /* of this host, as the resolver tells */
+	size_t host_address_count;
 	struct interface *interfaces; /* config->interface_count of them */
-	bool *snat_here;              /* which of the configured SNAT addresses this host has */
 	struct restore restore;
 	struct sweep sweep;
 	struct trace trace;
+	struct killer *killer; /* kill.c; NULL: nothing was ever killed */
 	uint64_t started_ms;
 	bool ready;   /* "weir: ready" was said: log transitions */
 	bool waiting; /* for the first resolution */
 	bool stopping;
-	int status; /* exit status */
+	bool detaches; /* when it stops: takes everything back that it set */
+	int status;    /* exit status */
 };
 
 /* daemon.c: ends the loop; the tear-down follows. */
@@ -128,6 +157,8 @@ void forwarding_restore(struct daemon *daemon);
 /* network.c: the resolver and its events. */
 int network_start(struct daemon *daemon, struct error *error);
 void network_stop(struct daemon *daemon);
+/* The same, but leaves the neighbour entries: the datapath forwards on. */
+void network_leave(struct daemon *daemon);
 /* Says for each backend whether it is ready, and logs from then on what changes. */
 void network_log_all(struct daemon *daemon);
 /* Every backend can be reached, or never will. */
@@ -140,16 +171,85 @@ void network_take_hop(struct daemon *daemon, uint16_t id, const struct resolver_
 void gateways_take(struct daemon *daemon, const struct resolver_hop *state);
 void gateways_gone(struct daemon *daemon, const struct weir_address *address, uint32_t ifindex);
 
-/* publish.c: configuration and next hops into the datapath's tables. */
-int publish_all(struct daemon *daemon, struct weir_listener *listeners, int listener_count,
-		struct error *error);
+/* publish.c: entries of the datapath's tables. */
+void publish_runtime(struct daemon *daemon, const struct config_limits *limits);
+void publish_service(struct daemon *daemon, uint32_t id);
+/* Gives it a next hop, too. -ENOSPC: all ids of those are taken. */
+int publish_backend(struct daemon *daemon, uint32_t id);
+/* Its source address is nobody's business any more. */
+void publish_no_source(struct daemon *daemon, uint32_t id);
+/* The same for one backend, as its hop is known now. */
+void publish_way(struct daemon *daemon, uint32_t id);
 /* What is known about the hop changed: sources and readiness of its backends. */
 void publish_hop(struct daemon *daemon, const struct hop *hop);
-/* Builds the slots of all services that changed. */
+/* The service's slots must be built again. */
+void publish_mark(struct daemon *daemon, struct service *service);
+/* Builds the slots of all services that were marked. */
 void publish_slots(struct daemon *daemon);
+bool backend_is_healthy(const struct backend *backend);
+
+/* adopt.c: what an earlier daemon has left in the tables, into registry and hops. */
+int adopt_tables(struct daemon *daemon, struct error *error);
+
+/*
+ * apply.c: makes @config the running one, make before break. What did not change keeps its id, flows,
+ * health and place in the turn. @config must outlive the next call. On failure what is running may be
+ * partly of @config: apply the one before again.
+ */
+int apply_config(struct daemon *daemon, const struct config *config, struct error *error);
+/* Can that be done at all while the daemon runs? Else @error says what can. Changes nothing. */
+int apply_check(const struct daemon *daemon, const struct config *config, struct error *error);
+/* After each walk of the sweep: frees the ids of what has left and is empty, cuts what is over time. */
+void apply_settle(struct daemon *daemon);
+
+/* checks.c: health checks, and the slow start of who comes back. */
+int checks_start(struct daemon *daemon, struct error *error);
+void checks_stop(struct daemon *daemon);
+/* Begins, goes on with or ends the check of a backend, as its service's @before and `own` say. */
+void checks_follow(struct daemon *daemon, uint32_t id, const struct config_health *before);
+/* Its share rises slowly from now on, if its service wants that. */
+void checks_ramp(struct daemon *daemon, uint32_t id);
+
+/* reload.c: a configuration from the file while the daemon runs. */
+int reload_from_file(struct daemon *daemon, uint64_t confirm_ms, struct error *error);
+/* The file's configuration with the run-time changes on top; @check: they may be at odds with it. */
+/* What the file says now; *ret is dropped by the caller. */
+int reload_read(const struct daemon *daemon, struct config **ret, struct error *error);
+void reload_drop(struct config **config);
+/* Begins with @config, that of the file. */
+int reload_begin(struct daemon *daemon, const struct config *config, struct error *error);
+int reload_effective(struct daemon *daemon, bool check, struct error *error);
+void reload_free(struct daemon *daemon);
+int reload_confirm(struct daemon *daemon, struct error *error);
+int reload_rollback(struct daemon *daemon, struct error *error);
+
+/* changes.c, config_commands.c: commands that change something, and those about the configuration. */
+int changes_copy(const struct overrides *overrides, struct overrides *ret, struct error *error);
+/* Puts the run-time changes on disk; logs if that cannot be. */
+void changes_save(struct daemon *daemon);
+int change_backend_add(struct control_request *request, const json_t *arguments, void *user,
+		       struct error *error);
+int change_backend_set(struct control_request *request, const json_t *arguments, void *user,
+		       struct error *error);
+int change_backend_remove(struct control_request *request, const json_t *arguments, void *user,
+			  struct error *error);
+int change_flow_kill(struct control_request *request, const json_t *arguments, void *user,
+		     struct error *error);
+int config_reload(struct control_request *request, const json_t *arguments, void *user,
+		  struct error *error);
+int config_confirm(struct control_request *request, const json_t *arguments, void *user,
+		   struct error *error);
+int config_rollback(struct control_request *request, const json_t *arguments, void *user,
+		    struct error *error);
+int config_show(struct control_request *request, const json_t *arguments, void *user,
+		struct error *error);
+int config_show_diff(struct control_request *request, const json_t *arguments, void *user,
+		     struct error *error);
 
 /* snat_ports.c */
 int snat_ports_start(struct daemon *daemon, struct error *error);
+/* The configuration is another one. */
+void snat_ports_follow(struct daemon *daemon);
 /* Ports times addresses towards this backend; 0 as long as no source is known. */
 uint64_t snat_capacity(const struct daemon *daemon, uint32_t backend);
 void snat_log_capacity(const struct daemon *daemon);
@@ -160,6 +260,8 @@ void snat_address_event(struct daemon *daemon, const struct weir_address *addres
 int sweep_start(struct daemon *daemon);
 /* Milliseconds since the last full walk ended. */
 uint64_t sweep_age_ms(const struct daemon *daemon);
+/* The id will be another backend's. */
+void sweep_forget_backend(struct daemon *daemon, uint32_t id);
 void sweep_free(struct daemon *daemon);
 
 /* commands.c: ends with a NULL name. */
@@ -168,6 +270,8 @@ extern const struct control_command daemon_commands[];
 /* describe.c: JSON documents, NULL: no memory. */
 json_t *describe_service(struct daemon *daemon, uint32_t id);
 json_t *describe_backend(struct daemon *daemon, uint32_t id);
+/* With its options and its backends. */
+json_t *describe_service_whole(struct daemon *daemon, uint32_t id);
 /* @now: jiffies. The record's state has a name and its backend exists. */
 json_t *describe_flow(const struct daemon *daemon, const struct weir_flow4 *flow, uint32_t now);
 json_t *describe_endpoint(const struct endpoint *endpoint);

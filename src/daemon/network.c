@@ -224,13 +224,25 @@ int network_start(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
-void network_stop(struct daemon *daemon)
+static void stop_polling(struct daemon *daemon)
 {
 	if (daemon->resolver_poll) {
 		uv_poll_stop(daemon->resolver_poll);
 		uv_close((uv_handle_t *)daemon->resolver_poll, on_poll_closed);
 		daemon->resolver_poll = NULL;
 	}
+}
+
+void network_stop(struct daemon *daemon)
+{
+	stop_polling(daemon);
 	resolver_free(daemon->resolver);
+	daemon->resolver = NULL;
+}
+
+void network_leave(struct daemon *daemon)
+{
+	stop_polling(daemon);
+	resolver_leave(daemon->resolver);
 	daemon->resolver = NULL;
 }

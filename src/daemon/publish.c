@@ -2,8 +2,8 @@
 #include "src/base/address.h"
 #include "src/base/cleanup.h"
 #include "src/base/log.h"
+#include "src/daemon/candidates.h"
 #include "src/daemon/internal.h"
-#include "src/model/slots.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,9 +24,8 @@ static uint32_t to_jiffies(const struct daemon *daemon, uint64_t ms)
 	return jiffies < INT32_MAX ? jiffies : INT32_MAX;
 }
 
-static void publish_runtime(struct daemon *daemon)
+void publish_runtime(struct daemon *daemon, const struct config_limits *limits)
 {
-	const struct config_limits *limits = &daemon->config->limits;
 	struct weir_runtime *runtime = daemon->tables->runtime;
 
 	runtime->reset_rate = limits->reset_rate;
@@ -37,83 +36,53 @@ static void publish_runtime(struct daemon *daemon)
 	runtime->time_wait = to_jiffies(daemon, TIME_WAIT_MS);
 }
 
-static void publish_services(struct daemon *daemon)
+void publish_service(struct daemon *daemon, uint32_t id)
 {
-	for (uint32_t id = 1; id <= daemon->registry.service_count; id++) {
-		const struct config_service *config = daemon->registry.services[id].config;
-		struct weir_service *entry = &daemon->tables->services[id];
+	const struct config_service *config = daemon->registry.services[id].config;
+	struct weir_service *entry = &daemon->tables->services[id];
 
-		entry->mode = config->mode;
-		entry->scheduler = config->scheduler;
-		entry->flags = (config->silent ? WEIR_SERVICE_SILENT : 0) |
-			       (config->keep_client ? WEIR_SERVICE_KEEP_CLIENT : 0);
-		entry->timeouts = (struct weir_timeouts){
-			.tcp = to_jiffies(daemon, config->timeouts.tcp),
-			.tcp_handshake = to_jiffies(daemon, config->timeouts.tcp_handshake),
-			.tcp_close = to_jiffies(daemon, config->timeouts.tcp_close),
-			.udp = to_jiffies(daemon, config->timeouts.udp),
-			.udp_established = to_jiffies(daemon, config->timeouts.udp_established),
-		};
-	}
+	entry->mode = config->mode;
+	entry->scheduler = config->scheduler;
+	entry->flags = (config->silent ? WEIR_SERVICE_SILENT : 0) |
+		       (config->keep_client ? WEIR_SERVICE_KEEP_CLIENT : 0);
+	entry->timeouts = (struct weir_timeouts){
+		.tcp = to_jiffies(daemon, config->timeouts.tcp),
+		.tcp_handshake = to_jiffies(daemon, config->timeouts.tcp_handshake),
+		.tcp_close = to_jiffies(daemon, config->timeouts.tcp_close),
+		.udp = to_jiffies(daemon, config->timeouts.udp),
+		.udp_established = to_jiffies(daemon, config->timeouts.udp_established),
+	};
+	strcpy(daemon->tables->service_names[id].text, config->name);
 }
 
-static int publish_backends(struct daemon *daemon, struct error *error)
+int publish_backend(struct daemon *daemon, uint32_t id)
 {
-	struct backend *backends = daemon->registry.backends;
+	struct backend *backend = &daemon->registry.backends[id];
+	const struct endpoint *endpoint = &backend->config->endpoint;
+	struct weir_backend *entry = &daemon->tables->backends[id];
 
-	for (uint32_t id = 1; id <= daemon->registry.backend_count; id++) {
-		const struct endpoint *endpoint = &backends[id].config->endpoint;
-		struct weir_backend *entry = &daemon->tables->backends[id];
-
-		backends[id].hop = hops_add(&daemon->hops, &endpoint->address, 0);
-		if (!backends[id].hop)
-			return error_set(error, -E2BIG, "the backends have more than %u addresses",
-					 daemon->hops.size);
-		entry->address = endpoint->address;
-		entry->port = htons(endpoint->port);
-		entry->hop = backends[id].hop;
-		entry->service = backends[id].service;
-		entry->snat = daemon->snat_fixed;
-	}
-	/* The lists of who shares a hop, in the order of the ids. */
-	for (uint32_t id = daemon->registry.backend_count; id; id--) {
-		struct hop *hop = &daemon->hops.entries[backends[id].hop];
-
-		backends[id].next_same_hop = hop->first_backend;
-		hop->first_backend = id;
-	}
+	backend->hop = hops_add(&daemon->hops, &endpoint->address, 0);
+	if (!backend->hop)
+		return -ENOSPC;
+	registry_join_hop(&daemon->registry, id, &daemon->hops.entries[backend->hop].first_backend);
+	entry->address = endpoint->address;
+	entry->port = htons(endpoint->port);
+	entry->hop = backend->hop;
+	entry->max_connections = backend->config->max_connections;
+	if (daemon->snat_fixed.length)
+		datapath_store((void *)&entry->snat.word, daemon->snat_fixed.word);
+	/* Last: it says that the id is in use. */
+	__atomic_store_n(&entry->service, backend->service, __ATOMIC_RELEASE);
 	return 0;
 }
 
-int publish_all(struct daemon *daemon, struct weir_listener *listeners, int listener_count,
-		struct error *error)
+void publish_no_source(struct daemon *daemon, uint32_t id)
 {
-	const struct config_snat *snat = &daemon->config->snat;
-	const struct datapath_tables *tables = daemon->tables;
-	union weir_range range = { .length = listener_count };
-	int err;
+	struct backend *backend = &daemon->registry.backends[id];
 
-	publish_runtime(daemon);
-	err = snat_pool_init(&daemon->snat_pool, tables->snat_addresses,
-			     tables->sizes.snat_addresses);
-	if (err == 0 && snat->address_count)
-		err = snat_pool_take_row(&daemon->snat_pool, snat->addresses, snat->address_count,
-					 &daemon->snat_fixed);
-	if (err == 0)
-		err = hops_init(&daemon->hops, tables->sizes.hops);
-	if (err < 0)
-		return error_set(error, err, "cannot set up the tables: %s", strerror(-err));
-	err = interfaces_publish(daemon, error);
-	if (err == 0)
-		err = publish_backends(daemon, error);
-	if (err < 0)
-		return err;
-	publish_services(daemon);
-	if (listener_count)
-		memcpy(tables->listeners, listeners, listener_count * sizeof(*listeners));
-	tables->root->generation = 1;
-	datapath_store((void *)&tables->root->listeners.word, range.word);
-	return 0;
+	if (backend->has_source)
+		snat_pool_put(&daemon->snat_pool, backend->source, &daemon->grace);
+	backend->has_source = false;
 }
 
 /* Follows the source address of the route: a free place, then one word of the backend. */
@@ -136,13 +105,12 @@ static void publish_source(struct daemon *daemon, uint32_t id, const struct weir
 		return;
 	}
 	datapath_store((void *)&daemon->tables->backends[id].snat.word, range.word);
-	if (backend->has_source)
-		snat_pool_put(pool, backend->source, &daemon->grace);
+	publish_no_source(daemon, id);
 	backend->has_source = true;
 	backend->source = range.offset;
 }
 
-static void mark_changed(struct daemon *daemon, struct service *service)
+void publish_mark(struct daemon *daemon, struct service *service)
 {
 	if (service->changed)
 		return;
@@ -151,101 +119,135 @@ static void mark_changed(struct daemon *daemon, struct service *service)
 	daemon->changed = service;
 }
 
-void publish_hop(struct daemon *daemon, const struct hop *hop)
+void publish_way(struct daemon *daemon, uint32_t id)
 {
+	struct backend *backend = &daemon->registry.backends[id];
+	const struct hop *hop = &daemon->hops.entries[backend->hop];
 	const char *why;
 	bool usable = hop_usable(hop, !daemon->snat_fixed.length, &why);
 
-	for (uint32_t id = hop->first_backend; id;
-	     id = daemon->registry.backends[id].next_same_hop) {
-		struct backend *backend = &daemon->registry.backends[id];
-		bool ready = usable && backend->config->weight;
-
-		publish_source(daemon, id, &hop->state.source);
-		if (ready == backend->ready)
-			continue;
-		backend->ready = ready;
-		mark_changed(daemon, &daemon->registry.services[backend->service]);
-	}
-}
-
-static int build(const struct daemon *daemon, const struct service *service, struct weir_slot **ret)
-{
-	_cleanup_free_ struct slot_candidate *candidates = NULL;
-	size_t count = 0;
-
-	candidates = calloc(service->config->backend_count + 1, sizeof(*candidates));
-	if (!candidates)
-		return -ENOMEM;
-	for (size_t i = 0; i < service->config->backend_count; i++) {
-		uint32_t id = service->first_backend + i;
-		const struct backend *backend = &daemon->registry.backends[id];
-
-		if (!backend->ready)
-			continue;
-		candidates[count].backend = id;
-		candidates[count++].weight = backend->config->weight;
-	}
-	return slots_build(service->config->scheduler, candidates, count, ret);
-}
-
-static void on_area_free(struct grace_waiter *waiter, void *user)
-{
-	struct service *service = (void *)((char *)waiter - offsetof(struct service, waiter));
-	struct daemon *daemon = user;
-
-	if (!areas_released(&service->areas))
+	publish_source(daemon, id, &hop->state.source);
+	if (usable == backend->reachable)
 		return;
-	mark_changed(daemon, service);
-	publish_slots(daemon);
+	backend->reachable = usable;
+	publish_mark(daemon, &daemon->registry.services[backend->service]);
 }
 
-static bool is_live(const struct daemon *daemon, const struct weir_service *entry,
+void publish_hop(struct daemon *daemon, const struct hop *hop)
+{
+	for (uint32_t id = hop->first_backend; id; id = daemon->registry.backends[id].next_same_hop)
+		publish_way(daemon, id);
+}
+
+bool backend_is_healthy(const struct backend *backend)
+{
+	return !backend->watch || health_report(backend->watch)->state != HEALTH_DOWN;
+}
+
+static struct candidate candidate_of(const struct daemon *daemon, const struct service *service,
+				     uint32_t id)
+{
+	const struct backend *backend = &daemon->registry.backends[id];
+	const struct config_backend *config = backend->config;
+
+	return (struct candidate){
+		.id = id,
+		.weight = config->weight,
+		.ramp = backend->ramp_began_ms ?
+				candidates_ramp(uv_now(&daemon->loop) - backend->ramp_began_ms,
+						service->config->slow_start) :
+				WEIR_RAMP_FULL,
+		.serves = config->state == BACKEND_READY && config->weight && !backend->leaving,
+		.reachable = backend->reachable,
+		.healthy = backend_is_healthy(backend),
+		.backup = config->backup,
+	};
+}
+
+/* Builds the table and notes who stands in it. */
+static int build(struct daemon *daemon, const struct service *service, struct weir_slot **ret)
+{
+	_cleanup_free_ struct slot_candidate *chosen = NULL;
+	_cleanup_free_ struct candidate *all = NULL;
+	size_t count = service->backend_count;
+	int length;
+
+	all = calloc(count + 1, sizeof(*all));
+	chosen = calloc(count + 1, sizeof(*chosen));
+	if (!all || !chosen)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		all[i] = candidate_of(daemon, service, service->backends[i]);
+	count = candidates_choose(all, count, service->config->fail_open, chosen);
+	length = slots_build(service->config->scheduler, chosen, count, ret);
+	if (length < 0)
+		return length;
+	for (size_t i = 0; i < service->backend_count; i++)
+		daemon->registry.backends[service->backends[i]].in_slots = false;
+	for (size_t i = 0; i < count; i++)
+		daemon->registry.backends[chosen[i].backend].in_slots = true;
+	return length;
+}
+
+static bool is_live(const struct daemon *daemon, const struct service *service,
 		    const struct weir_slot *slots, uint32_t length)
 {
-	return entry->slots.length == length &&
-	       (length == 0 || !memcmp(&daemon->tables->slots[entry->slots.offset], slots,
+	return service->slots.length == length &&
+	       (length == 0 || !memcmp(&daemon->tables->slots[service->slots.offset], slots,
 				       length * sizeof(*slots)));
 }
 
-static void publish_service(struct daemon *daemon, struct service *service)
+static int publish_service_slots(struct daemon *daemon, struct service *service)
 {
 	uint32_t id = registry_service_id(&daemon->registry, service);
-	struct weir_service *entry = &daemon->tables->services[id];
 	_cleanup_free_ struct weir_slot *slots = NULL;
 	union weir_range range;
-	int length;
+	int length, err;
 
-	if (!areas_claim(&service->areas, &range.offset))
-		return;
 	length = build(daemon, service, &slots);
-	if (length < 0 || (uint32_t)length > service->areas.capacity) {
-		log_error("service %s: cannot build its slots (%s): the old ones stay in use",
-			  service->config->name, strerror(length < 0 ? -length : E2BIG));
-		return;
-	}
-	range.length = length;
-	if (is_live(daemon, entry, slots, length))
-		return;
+	if (length < 0)
+		return length;
+	if (is_live(daemon, service, slots, length))
+		return 0;
+	err = ranges_take(&daemon->slot_ranges, length, &daemon->grace, &range);
+	if (err < 0)
+		return err;
 	if (length)
 		memcpy(&daemon->tables->slots[range.offset], slots, length * sizeof(*slots));
-	else
-		range.offset = 0;
-	datapath_store((void *)&entry->slots.word, range.word);
-	areas_published(&service->areas);
-	if (daemon->ready)
-		grace_wait(&daemon->grace, &service->waiter, on_area_free, daemon);
-	else
-		areas_released(&service->areas); /* no packet has been here yet */
+	datapath_store((void *)&daemon->tables->services[id].slots.word, range.word);
+	ranges_retire(&daemon->slot_ranges, service->slots, &daemon->grace);
+	service->slots = range;
+	return 0;
 }
 
 void publish_slots(struct daemon *daemon)
 {
-	while (daemon->changed) {
+	struct service *again = NULL;
+
+	while (daemon->changed && !daemon->hold_slots) {
 		struct service *service = daemon->changed;
+		int err;
 
 		daemon->changed = service->next_changed;
 		service->changed = false;
-		publish_service(daemon, service);
+		err = service->used ? publish_service_slots(daemon, service) : 0;
+		if (err == 0)
+			continue;
+		if (err != -ENOSPC || !daemon->told_of_slots)
+			log_error("service %s: cannot build its slots (%s): the old ones stay in "
+				  "use until it can be done",
+				  service->config->name, strerror(-err));
+		daemon->told_of_slots = true;
+		service->next_changed = again;
+		again = service;
+	}
+	if (!again)
+		daemon->told_of_slots = false;
+	/* Tried again by the next change, or when the sweep has gone round. */
+	while (again) {
+		struct service *service = again;
+
+		again = service->next_changed;
+		publish_mark(daemon, service);
 	}
 }

@@ -4,43 +4,73 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "src/daemon/areas.h"
-#include "src/daemon/grace.h"
-#include "src/daemon/shortage.h"
+#include "src/daemon/ranges.h"
 #include "src/datapath/datapath.h"
+#include "src/health/health.h"
 #include "src/model/config.h"
 
-/* Services and backends of the configuration under the ids that they have in the datapath. */
+/*
+ * Services and backends under the ids that they have in the datapath. What leaves the configuration
+ * keeps its id for as long as flows hold it, and comes back under it if it returns.
+ *
+ * I1  an id is used if `used`, and then tables->backends[id].service or service_names[id] says so too
+ * I2  ids of a service's backends are in `backends`, in configuration order; those that are leaving are not
+ * I3  `config` points to `own`, a copy whose strings and arrays belong to the live configuration; of what
+ *     is leaving, they are NULL
+ */
 struct backend {
+	struct config_backend own;
 	const struct config_backend *config;
 	uint32_t service;       /* id */
 	uint32_t next_same_hop; /* id of the next backend with this hop; 0: the last */
+	uint32_t last_same_hop; /* the one before; 0: the first */
 	uint16_t hop;
-	bool ready; /* stands in its service's slots, or will */
-	bool has_source;
-	uint32_t source; /* place in `snat_addresses`, if has_source */
+	bool used;
+	bool leaving;   /* not in the configuration any more: until its last flow has ended */
+	bool reachable; /* its hop is usable */
+	bool in_slots;  /* stands in its service's slots */
+	bool adopted; /* an earlier daemon has left it; `in_slots` is what that one thought of it */
+	bool was_down;              /* its check said so */
+	bool has_source;            /* the next one is valid */
+	uint32_t source;            /* place in `snat_addresses` */
+	bool wanted;                /* seen in the configuration that is being applied */
+	uint32_t empty;             /* walks of the sweep that saw no flow of it, while leaving */
+	uint64_t ramp_began_ms;     /* slow start; 0: none */
+	struct health_watch *watch; /* NULL: not checked */
 };
 
 struct service {
+	struct config_service own;
 	const struct config_service *config;
-	uint32_t first_backend; /* ids follow each other */
-	struct areas areas;
-	struct grace_waiter waiter;
+	uint32_t *backends; /* ids */
+	uint32_t backend_count;
+	uint32_t users; /* backend ids that name this service, those that are leaving included */
+	union weir_range slots; /* the live ones */
+	bool used;
+	bool leaving;
+	bool wanted;  /* seen in the configuration that is being applied */
 	bool changed; /* is in the list of services to publish */
 	struct service *next_changed;
 };
 
 struct registry {
-	struct service *services; /* indexed by id, 0 is never used */
+	struct service *services; /* indexed by id, 0 is never used; `service_ids` of them */
 	struct backend *backends;
-	uint32_t service_count;
+	uint32_t service_ids;
+	uint32_t backend_ids;
+	uint32_t service_count; /* in the configuration */
 	uint32_t backend_count;
-	uint32_t slots; /* places of all areas */
-	uint32_t listens;
+	uint32_t last_service; /* highest id that was ever used */
+	uint32_t last_backend;
+	uint32_t next_service; /* id that was given last: the next one is tried after it */
+	uint32_t next_backend;
+	void *names;     /* tsearch() trees: services by name, */
+	void *endpoints; /* backends by service and endpoint */
 };
 
-int registry_init(struct registry *registry, const struct config *config);
-void registry_free(struct registry *registry);
+/* Empty, for tables of these sizes. -ENOMEM leaves @registry zeroed. */
+int registry_init(struct registry *registry, const struct datapath_sizes *sizes);
+void registry_free(struct registry *registry); /* a zeroed one, too */
 
 static inline uint32_t registry_service_id(const struct registry *registry,
 					   const struct service *service)
@@ -48,15 +78,40 @@ static inline uint32_t registry_service_id(const struct registry *registry,
 	return service - registry->services;
 }
 
-/* NULL: there is none of this name. */
+/* NULL: there is none of this name, leaving ones included. */
 struct service *registry_find_service(const struct registry *registry, const char *name);
-
-/* All listen addresses as the datapath wants them; freed by the caller. NULL: no memory. */
-struct weir_listener *registry_listeners(const struct registry *registry);
+/* The id of a backend of @service, those that are leaving included; 0: none. */
+uint32_t registry_find_backend(const struct registry *registry, uint32_t service,
+			       const struct endpoint *endpoint);
 
 /*
- * What datapath_open() must make room for. @listeners: length of the built table. -E2BIG: more than
- * the datapath can number.
+ * Gives a free id to what has none yet. -ENOSPC: none is left. @name and
+ * @config are copied.
  */
-int registry_sizes(const struct registry *registry, const struct config *config, int listeners,
-		   struct datapath_sizes *ret, struct error *error);
+int registry_new_service(struct registry *registry, const char *name, uint32_t *ret);
+int registry_new_backend(struct registry *registry, uint32_t service,
+			 const struct config_backend *config, uint32_t *ret);
+/* The same under the id that an earlier daemon gave it. -ENOMEM. */
+int registry_adopt_service(struct registry *registry, uint32_t id, const char *name);
+int registry_adopt_backend(struct registry *registry, uint32_t id, uint32_t service,
+			   const struct config_backend *config);
+/* The id is free again. Its watch and ids of places are the caller's business. */
+void registry_drop_service(struct registry *registry, uint32_t id);
+void registry_drop_backend(struct registry *registry, uint32_t id);
+
+/* The list of backends behind one hop; *first: id of its first one, or 0. */
+void registry_join_hop(struct registry *registry, uint32_t id, uint32_t *first);
+void registry_leave_hop(struct registry *registry, uint32_t id, uint32_t *first);
+
+/* How many services and backends of @config have no id yet. */
+void registry_count_new(const struct registry *registry, const struct config *config,
+			uint32_t *services, uint32_t *backends);
+
+/* All listen addresses as the datapath wants them, *ret of them; freed by the caller. NULL: no memory. */
+struct weir_listener *registry_listeners(const struct registry *registry, size_t *ret);
+
+/*
+ * What datapath_open() must make room for, with room for changes while it runs. -E2BIG: more than the
+ * datapath can number.
+ */
+int registry_sizes(const struct config *config, struct datapath_sizes *ret, struct error *error);

@@ -6,13 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-int snat_pool_init(struct snat_pool *pool, struct weir_address *table, uint32_t size)
+int snat_pool_init(struct snat_pool *pool, struct weir_address *table, uint32_t size,
+		   const struct grace *grace)
 {
 	struct snat_place *places = calloc(size ? size : 1, sizeof(*places));
 
 	if (!places)
 		return -ENOMEM;
 	*pool = (struct snat_pool){ .table = table, .places = places, .size = size };
+	for (uint32_t i = 0; i < size; i++)
+		if (!address_is_zero(&table[i])) {
+			places[i].ticket = grace_ticket(grace);
+			pool->used = i + 1;
+		}
 	return 0;
 }
 
@@ -49,22 +55,60 @@ int snat_pool_take(struct snat_pool *pool, const struct weir_address *address,
 	return 0;
 }
 
-int snat_pool_take_row(struct snat_pool *pool, const struct weir_address *addresses, uint32_t count,
-		       union weir_range *ret)
+static bool row_is(const struct snat_pool *pool, uint32_t first,
+		   const struct weir_address *addresses, uint32_t count)
 {
-	if (count > pool->size - pool->used)
+	return first + count <= pool->used &&
+	       !memcmp(&pool->table[first], addresses, count * sizeof(*addresses));
+}
+
+static bool row_is_free(const struct snat_pool *pool, uint32_t first, uint32_t count,
+			const struct grace *grace)
+{
+	for (uint32_t i = first; i < first + count; i++)
+		if (pool->places[i].users || !grace_over(grace, pool->places[i].ticket))
+			return false;
+	return true;
+}
+
+int snat_pool_take_row(struct snat_pool *pool, const struct weir_address *addresses, uint32_t count,
+		       const struct grace *grace, union weir_range *ret)
+{
+	uint32_t first = 0;
+
+	if (count > pool->size)
 		return -ENOSPC;
-	ret->offset = pool->used;
-	ret->length = count;
+	while (first + count <= pool->size && !row_is(pool, first, addresses, count))
+		first++;
+	if (first + count > pool->size)
+		for (first = 0;
+		     first + count <= pool->size && !row_is_free(pool, first, count, grace);)
+			first++;
+	if (first + count > pool->size)
+		return -ENOSPC;
 	for (uint32_t i = 0; i < count; i++) {
-		pool->table[pool->used] = addresses[i];
-		pool->places[pool->used++].users = 1;
+		pool->table[first + i] = addresses[i];
+		pool->places[first + i].users++;
 	}
+	if (pool->used < first + count)
+		pool->used = first + count;
+	*ret = (union weir_range){ .offset = first, .length = count };
 	return 0;
+}
+
+void snat_pool_adopt(struct snat_pool *pool, uint32_t place)
+{
+	pool->places[place].users++;
 }
 
 void snat_pool_put(struct snat_pool *pool, uint32_t place, const struct grace *grace)
 {
 	if (--pool->places[place].users == 0)
 		pool->places[place].ticket = grace_ticket(grace);
+}
+
+void snat_pool_put_row(struct snat_pool *pool, union weir_range row, const struct grace *grace)
+{
+	for (uint32_t i = 0; i < row.length; i++)
+		snat_pool_put(pool, row.offset + i, grace);
 }

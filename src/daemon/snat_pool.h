@@ -22,13 +22,18 @@ struct snat_pool {
 	uint32_t used; /* places that were ever used */
 };
 
-int snat_pool_init(struct snat_pool *pool, struct weir_address *table, uint32_t size);
+/* What an earlier daemon has left in @table stays until a grace period has passed. */
+int snat_pool_init(struct snat_pool *pool, struct weir_address *table, uint32_t size,
+		   const struct grace *grace);
 void snat_pool_free(struct snat_pool *pool);
 
 /* The place of @address, with one user more. -ENOSPC: every place is in use. */
 int snat_pool_take(struct snat_pool *pool, const struct weir_address *address,
 		   const struct grace *grace, uint32_t *ret);
-/* A row of places for @count addresses that stay for ever; only before any snat_pool_take(). */
+/* The same for @count addresses in a row; the same row again if there is one. */
 int snat_pool_take_row(struct snat_pool *pool, const struct weir_address *addresses, uint32_t count,
-		       union weir_range *ret);
+		       const struct grace *grace, union weir_range *ret);
+/* One user more of a place in use, as an earlier daemon has left it. */
+void snat_pool_adopt(struct snat_pool *pool, uint32_t place);
 void snat_pool_put(struct snat_pool *pool, uint32_t place, const struct grace *grace);
+void snat_pool_put_row(struct snat_pool *pool, union weir_range row, const struct grace *grace);

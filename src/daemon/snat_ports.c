@@ -95,8 +95,10 @@ static int publish_ports(struct daemon *daemon, struct error *error)
 
 	allowed_ports(snat, daemon->snat_ports.used, allowed);
 	leave_out_services(daemon->config, allowed);
-	if (live->count && !memcmp(live->allowed, allowed, sizeof(allowed)))
+	if (live->count && !memcmp(live->allowed, allowed, sizeof(allowed))) {
+		daemon->snat_ports.count = live->count;
 		return 0;
+	}
 	count = fill_table(&daemon->tables->snat_ports[spare], allowed);
 	if (count < 0)
 		return error_set(error, count, "SNAT ports: %s", strerror(-count));
@@ -148,6 +150,11 @@ static void on_timer(uv_timer_t *timer)
 	ports->working = !uv_queue_work(&daemon->loop, &ports->work, look, on_looked);
 }
 
+void snat_ports_follow(struct daemon *daemon)
+{
+	on_timer(&daemon->snat_ports.timer);
+}
+
 int snat_ports_start(struct daemon *daemon, struct error *error)
 {
 	int err = host_used_ports(daemon->snat_ports.used, error);
@@ -156,9 +163,6 @@ int snat_ports_start(struct daemon *daemon, struct error *error)
 		err = publish_ports(daemon, error);
 	if (err < 0)
 		return err;
-	daemon->snat_here = calloc(daemon->config->snat.address_count + 1, sizeof(bool));
-	if (!daemon->snat_here)
-		return error_set(error, -ENOMEM, "out of memory");
 	uv_timer_init(&daemon->loop, &daemon->snat_ports.timer);
 	daemon->snat_ports.timer.data = daemon;
 	return uv_timer_start(&daemon->snat_ports.timer, on_timer, REFRESH_MS, REFRESH_MS);
@@ -185,13 +189,41 @@ static const char *grouped(uint64_t number, char buffer[static 32])
 	return buffer;
 }
 
+/* NULL: this host does not have it. */
+static struct weir_address *find_host_address(const struct daemon *daemon,
+					      const struct weir_address *address)
+{
+	for (size_t i = 0; i < daemon->host_address_count; i++)
+		if (address_equal(&daemon->host_addresses[i], address))
+			return &daemon->host_addresses[i];
+	return NULL;
+}
+
+/* Without memory an address is missing, and a warning too many is logged. */
+static void remember_host_address(struct daemon *daemon, const struct weir_address *address,
+				  bool present)
+{
+	struct weir_address *known = find_host_address(daemon, address), *grown;
+
+	if (known && !present)
+		*known = daemon->host_addresses[--daemon->host_address_count];
+	if (known || !present)
+		return;
+	grown = reallocarray(daemon->host_addresses, daemon->host_address_count + 1,
+			     sizeof(*grown));
+	if (!grown)
+		return;
+	daemon->host_addresses = grown;
+	grown[daemon->host_address_count++] = *address;
+}
+
 static void log_missing(const struct daemon *daemon)
 {
 	const struct config_snat *snat = &daemon->config->snat;
 	char text[ENDPOINT_STRING_SIZE];
 
 	for (size_t i = 0; i < snat->address_count; i++)
-		if (!daemon->snat_here[i])
+		if (!find_host_address(daemon, &snat->addresses[i]))
 			log_warning("SNAT address %s is no address of this host: backends need a "
 				    "route to it through here",
 				    address_format(&snat->addresses[i], text));
@@ -202,10 +234,10 @@ void snat_address_event(struct daemon *daemon, const struct weir_address *addres
 	const struct config_snat *snat = &daemon->config->snat;
 	char text[ENDPOINT_STRING_SIZE];
 
+	remember_host_address(daemon, address, present);
 	for (size_t i = 0; i < snat->address_count; i++) {
 		if (!address_equal(&snat->addresses[i], address))
 			continue;
-		daemon->snat_here[i] = present;
 		if (daemon->ready)
 			log_write(present ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING,
 				  "SNAT address %s %s this host", address_format(address, text),
@@ -225,7 +257,7 @@ void snat_log_capacity(const struct daemon *daemon)
 		 grouped(daemon->snat_ports.count, first), addresses, addresses == 1 ? "" : "es");
 	if (capacity < limit)
 		log_warning("SNAT: ports for %s connections in all, below the limit of %s flows: "
-			    "more SNAT addresses raise it (--snat-address)",
+			    "more SNAT addresses raise it (snat.addresses, --snat-address)",
 			    grouped(capacity, first), grouped(limit, second));
 	log_missing(daemon);
 }

@@ -17,10 +17,11 @@ static json_t *flow_count(struct daemon *daemon, const struct weir_counters *cou
 		if (daemon->config->services[i].timeouts.tcp_handshake > handshake)
 			handshake = daemon->config->services[i].timeouts.tcp_handshake;
 	return json_pack(
-		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "half_open",
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "half_open",
 		(json_int_t)counters->flows[WEIR_FLOW_HALF_OPEN], "established",
 		(json_int_t)counters->flows[WEIR_FLOW_ESTABLISHED], "closing",
-		(json_int_t)counters->flows[WEIR_FLOW_CLOSING], "quarantine",
+		(json_int_t)counters->flows[WEIR_FLOW_CLOSING], "killed",
+		(json_int_t)counters->flows[WEIR_FLOW_KILLED], "quarantine",
 		(json_int_t)daemon->sweep.quarantine, "used",
 		(json_int_t)__atomic_load_n(&daemon->tables->shared->records, __ATOMIC_RELAXED),
 		"limit", (json_int_t)daemon->tables->runtime->flows_limit, "half_open_horizon_ms",
@@ -77,7 +78,7 @@ static json_t *snat_json(const struct daemon *daemon)
 {
 	json_t *list = json_array();
 
-	for (uint32_t id = 1; list && id <= daemon->registry.backend_count; id++) {
+	for (uint32_t id = 1; list && id <= daemon->registry.last_backend; id++) {
 		const struct backend *backend = &daemon->registry.backends[id];
 		json_int_t used = __atomic_load_n(&daemon->tables->loads[id].snat_ports,
 						  __ATOMIC_RELAXED);
@@ -85,7 +86,7 @@ static json_t *snat_json(const struct daemon *daemon)
 			daemon->registry.services[backend->service].config;
 		json_t *one;
 
-		if (service->keep_client)
+		if (!backend->used || service->keep_client)
 			continue;
 		one = json_pack("{s:s, s:o, s:I, s:I}", "service", service->name, "backend",
 				describe_endpoint(&backend->config->endpoint), "used", used,

@@ -24,7 +24,7 @@ static void begin_walk(struct daemon *daemon)
 {
 	daemon->sweep.walk_began_ms = now_ms();
 	memset(daemon->tables->audits, 0,
-	       (daemon->registry.backend_count + 1) * sizeof(*daemon->tables->audits));
+	       (daemon->registry.last_backend + 1) * sizeof(*daemon->tables->audits));
 }
 
 static void correct(const struct daemon *daemon, uint32_t id, struct weir_load *load,
@@ -75,7 +75,7 @@ static void log_port_shortage(const struct daemon *daemon, uint32_t id, uint32_t
 	char text[ENDPOINT_STRING_SIZE];
 
 	log_warning("backend %s: %u of %llu source ports are in use; more SNAT addresses give more "
-		    "(--snat-address)",
+		    "(snat.addresses, --snat-address)",
 		    endpoint_format(&daemon->registry.backends[id].config->endpoint, text), used,
 		    (unsigned long long)snat_capacity(daemon, id));
 }
@@ -111,8 +111,8 @@ static void fade_refusals(struct daemon *daemon, const struct service *service)
 	uint64_t taken = 0;
 	double fade;
 
-	for (size_t i = 0; i < service->config->backend_count; i++) {
-		const struct weir_load *load = &daemon->tables->loads[service->first_backend + i];
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct weir_load *load = &daemon->tables->loads[service->backends[i]];
 
 		sum.total += __atomic_load_n(&load->total, __ATOMIC_RELAXED);
 		sum.half_open += __atomic_load_n(&load->half_open, __ATOMIC_RELAXED);
@@ -120,23 +120,37 @@ static void fade_refusals(struct daemon *daemon, const struct service *service)
 		sum.failed += __atomic_load_n(&load->failed, __ATOMIC_RELAXED);
 	}
 	fade = refusals_fade(memory, &sum);
-	for (size_t i = 0; i < service->config->backend_count; i++) {
-		uint32_t id = service->first_backend + i;
+	for (size_t i = 0; i < service->backend_count; i++) {
+		uint32_t id = service->backends[i];
 		struct weir_load *load = &daemon->tables->loads[id];
 		uint32_t failed = __atomic_load_n(&load->failed, __ATOMIC_RELAXED);
 		uint32_t some = refusals_take(&daemon->sweep.fade_rest[id], failed, fade);
 
 		__atomic_fetch_sub(&load->failed, some, __ATOMIC_RELAXED);
+		daemon->sweep.failed[id] = failed - some;
 		taken += some;
 	}
 	refusals_faded(memory, &sum, taken);
 }
 
+/* Refused or unanswered handshakes are a sign that the next health check should not wait for. */
+static void hint_of_refusals(struct daemon *daemon, uint32_t id)
+{
+	uint32_t failed = __atomic_load_n(&daemon->tables->loads[id].failed, __ATOMIC_RELAXED);
+
+	if (failed > daemon->sweep.failed[id] && daemon->registry.backends[id].watch)
+		health_hint(daemon->registry.backends[id].watch);
+}
+
 static void audit(struct daemon *daemon)
 {
-	for (uint32_t id = 1; id <= daemon->registry.service_count; id++)
-		fade_refusals(daemon, &daemon->registry.services[id]);
-	for (uint32_t id = 1; id <= daemon->registry.backend_count; id++) {
+	/* What there is more of than the last walk has left. */
+	for (uint32_t id = 1; id <= daemon->registry.last_backend; id++)
+		hint_of_refusals(daemon, id);
+	for (uint32_t id = 1; id <= daemon->registry.last_service; id++)
+		if (daemon->registry.services[id].used)
+			fade_refusals(daemon, &daemon->registry.services[id]);
+	for (uint32_t id = 1; id <= daemon->registry.last_backend; id++) {
 		struct weir_load *load = &daemon->tables->loads[id];
 		struct weir_load seen = {
 			.total = __atomic_load_n(&load->total, __ATOMIC_RELAXED),
@@ -146,6 +160,8 @@ static void audit(struct daemon *daemon)
 		};
 		struct audit_correction correction;
 
+		if (!daemon->registry.backends[id].used)
+			continue;
 		if (audit_step(&daemon->sweep.memory[id], &seen, &daemon->tables->audits[id],
 			       &correction))
 			correct(daemon, id, load, &correction);
@@ -157,16 +173,16 @@ static void audit(struct daemon *daemon)
 static void listen_to_backends(struct daemon *daemon)
 {
 	const struct registry *registry = &daemon->registry;
-	uint32_t count = registry->backend_count < LISTEN ? registry->backend_count : LISTEN;
+	uint32_t count = registry->last_backend < LISTEN ? registry->last_backend : LISTEN;
 	struct sweep *sweep = &daemon->sweep;
 	struct weir_traffic traffic;
 
 	while (count--) {
-		uint32_t id = sweep->listened % registry->backend_count + 1;
+		uint32_t id = sweep->listened % registry->last_backend + 1;
 		const struct backend *backend = &registry->backends[id];
 
 		sweep->listened = id;
-		if (backend->ready && daemon->resolver &&
+		if (backend->used && backend->reachable && daemon->resolver &&
 		    datapath_read_traffic(daemon->datapath, id, &traffic) == 0 &&
 		    silence_step(&sweep->silences[id], &traffic, now_ms()))
 			resolver_probe(daemon->resolver, &backend->config->endpoint.address);
@@ -207,6 +223,7 @@ static void end_walk(struct daemon *daemon)
 	horizon_sample(&sweep->horizon, sweep->walk_ended_ms,
 		       __atomic_load_n(&daemon->tables->shared->ring_head, __ATOMIC_RELAXED));
 	audit(daemon);
+	apply_settle(daemon);
 	listen_to_backends(daemon);
 	grace_wait(&daemon->grace, &sweep->waiter, on_grace, daemon);
 }
@@ -235,17 +252,22 @@ static void on_tick(uv_timer_t *timer)
 	sweep->quarantine_now += chunk.quarantine;
 	if (sweep->next >= daemon->tables->records)
 		end_walk(daemon);
+	else if (chunk.count < CHUNK && chunk.count < left)
+		uv_timer_start(timer, on_tick, 1,
+			       uv_timer_get_repeat(timer)); /* it was cut short */
 }
 
 int sweep_start(struct daemon *daemon)
 {
 	struct sweep *sweep = &daemon->sweep;
 
-	sweep->memory = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->memory));
-	sweep->silences = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->silences));
-	sweep->refusals = calloc(daemon->registry.service_count + 1, sizeof(*sweep->refusals));
-	sweep->fade_rest = calloc(daemon->registry.backend_count + 1, sizeof(*sweep->fade_rest));
-	if (!sweep->memory || !sweep->silences || !sweep->refusals || !sweep->fade_rest)
+	sweep->memory = calloc(daemon->registry.backend_ids, sizeof(*sweep->memory));
+	sweep->silences = calloc(daemon->registry.backend_ids, sizeof(*sweep->silences));
+	sweep->refusals = calloc(daemon->registry.service_ids, sizeof(*sweep->refusals));
+	sweep->fade_rest = calloc(daemon->registry.backend_ids, sizeof(*sweep->fade_rest));
+	sweep->failed = calloc(daemon->registry.backend_ids, sizeof(*sweep->failed));
+	if (!sweep->memory || !sweep->silences || !sweep->refusals || !sweep->fade_rest ||
+	    !sweep->failed)
 		return -ENOMEM;
 	uv_timer_init(&daemon->loop, &sweep->timer);
 	sweep->timer.data = daemon;
@@ -261,8 +283,22 @@ uint64_t sweep_age_ms(const struct daemon *daemon)
 	return now_ms() - daemon->sweep.walk_ended_ms;
 }
 
+void sweep_forget_backend(struct daemon *daemon, uint32_t id)
+{
+	struct sweep *sweep = &daemon->sweep;
+	uint32_t queue = daemon->tables->backends[id].port_queue;
+
+	if (queue)
+		sweep->shortage.queues[queue].backend = 0;
+	sweep->memory[id] = (struct audit_memory){};
+	sweep->silences[id] = (struct silence){};
+	sweep->fade_rest[id] = 0;
+	sweep->failed[id] = 0;
+}
+
 void sweep_free(struct daemon *daemon)
 {
+	free(daemon->sweep.failed);
 	free(daemon->sweep.memory);
 	free(daemon->sweep.silences);
 	free(daemon->sweep.refusals);

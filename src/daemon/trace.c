@@ -73,7 +73,8 @@ static struct decision decide(const struct daemon *daemon, const struct weir_eve
 {
 	struct decision decision = { .event = event };
 
-	if (event->backend_id && event->backend_id <= daemon->registry.backend_count) {
+	if (event->backend_id < daemon->registry.backend_ids &&
+	    daemon->registry.backends[event->backend_id].used) {
 		decision.backend = event->backend_id;
 		decision.service = daemon->registry.backends[event->backend_id].service;
 	} else {

@@ -37,6 +37,7 @@ struct datapath_tables {
 	struct weir_runtime *runtime;
 	struct weir_listener *listeners;
 	struct weir_service *services;
+	struct weir_service_name *service_names;
 	struct weir_service_state *service_state;
 	struct weir_slot *slots;
 	struct weir_backend *backends;
@@ -51,18 +52,40 @@ struct datapath_tables {
 	struct datapath_sizes sizes;
 };
 
-/* Loads the object and fills the queue of free ids; nothing is attached yet. */
-int datapath_open(const struct datapath_sizes *sizes, struct datapath **ret, struct error *error);
-void datapath_close(struct datapath *datapath); /* NULL is allowed; detaches what was attached */
+/*
+ * Loads the object; nothing is attached yet. Without @pins everything ends with datapath_close().
+ *
+ * With @pins, a directory on bpffs (mounted there if it is not; made with its parents), all maps and
+ * links are pinned in it and outlive the process. What a daemon before has left there is taken over:
+ * tables with their sizes (which may differ from @sizes), flows, counters; *ret_adopted says so. Links
+ * that it left send packets through its program until datapath_attach() swaps in this one. What a
+ * daemon killed while making it has left incomplete is removed first.
+ * -EBUSY: another process holds @pins. -EPROTO: made by a version with another layout of the tables;
+ * -E2BIG: made with smaller tables than @sizes wants. @error tells the command that mends it.
+ */
+int datapath_open(const struct datapath_sizes *sizes, const char *pins, struct datapath **ret,
+		  bool *ret_adopted, struct error *error);
+/* NULL is allowed. Detaches what was attached, unless it is pinned: then all goes on. */
+void datapath_close(struct datapath *datapath);
+
+/*
+ * Without a daemon: takes the links and pins of @pins away. 1: there were some, 0: there were none,
+ * -EBUSY: a daemon holds them.
+ */
+int datapath_remove_pins(const char *pins, struct error *error);
 const struct datapath_tables *datapath_tables(const struct datapath *datapath);
 
 /*
- * Attaches to one more interface. @native: in the driver, else generic. -EOPNOTSUPP: driver without
- * XDP.
+ * Attaches to one more interface, or swaps this program in, at once and without a gap, where a pinned
+ * link is there already. @native: in the driver, else generic. -EOPNOTSUPP: driver without XDP.
  */
 int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, struct error *error);
 void datapath_detach_from(struct datapath *datapath, uint32_t ifindex);
-void datapath_detach(struct datapath *datapath); /* from all */
+void datapath_detach(struct datapath *datapath); /* from all; removes the pins */
+/* Interfaces that pinned links are attached to, ours or not yet; returns how many, at most @most. */
+size_t datapath_attached(const struct datapath *datapath, uint32_t *ifindexes, size_t most);
+/* The mode of the pinned link of an interface: 1: native, 0: generic, -ENOENT: there is none. */
+int datapath_attached_native(const struct datapath *datapath, uint32_t ifindex);
 
 /* Stores one aligned 64-bit word so that a concurrent reader sees the old or the new one. */
 void datapath_store(uint64_t *word, uint64_t value);
@@ -71,12 +94,26 @@ void datapath_store(uint64_t *word, uint64_t value);
 int datapath_set_gateway(struct datapath *datapath, const struct weir_gateway_key *key,
 			 uint16_t hop);
 
+/* Calls @tell for each gateway, those of an earlier daemon included. */
+int datapath_list_gateways(struct datapath *datapath,
+			   void (*tell)(const struct weir_gateway_key *key, uint16_t hop,
+					void *user),
+			   void *user);
+
 /* Sums over the CPUs. */
 int datapath_read_counters(struct datapath *datapath, struct weir_counters *ret);
 int datapath_read_traffic(struct datapath *datapath, uint32_t backend, struct weir_traffic *ret);
+/* Counts from zero again: the id is given to another backend. */
+int datapath_clear_traffic(struct datapath *datapath, uint32_t backend);
 
 /* Runs the sweep over [sweep->first, first + count); fills the outputs. */
 int datapath_sweep(struct datapath *datapath, struct weir_sweep *sweep);
+
+/*
+ * Cuts the flows among records [kill->first, first + count) that the filter takes (abi/state.h). TCP
+ * ones become KILLED, UDP ones are gone.
+ */
+int datapath_kill(struct datapath *datapath, struct weir_kill *kill);
 
 /* Looks for free source ports of a backend and puts them into its queue (abi/state.h). */
 int datapath_find_ports(struct datapath *datapath, struct weir_port_search *search);

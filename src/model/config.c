@@ -27,6 +27,17 @@ static const char *const mode_names[] = {
 	[WEIR_MODE_NAT] = "nat",
 };
 
+static const char *const backend_state_names[] = {
+	[BACKEND_READY] = "ready",
+	[BACKEND_DRAIN] = "drain",
+	[BACKEND_DOWN] = "down",
+};
+
+static const char *const health_type_names[] = {
+	[HEALTH_NONE] = "none",   [HEALTH_TCP] = "tcp",   [HEALTH_HTTP] = "http",
+	[HEALTH_HTTPS] = "https", [HEALTH_ICMP] = "icmp", [HEALTH_EXEC] = "exec",
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 void config_init(struct config *config)
@@ -40,18 +51,30 @@ void config_init(struct config *config)
 			.reset_rate = 10000,
 		},
 		.snat = { .first_port = 1024, .last_port = 65535 },
+		.control = { .mode = 0660 },
 	};
+}
+
+void config_service_free(struct config_service *service)
+{
+	free(service->listens);
+	free(service->backends);
+	free(service->health.path);
+	free(service->health.host);
+	free(service->health.body);
+	free(service->health.command);
+	*service = (struct config_service){ .listens = NULL };
 }
 
 void config_free(struct config *config)
 {
-	for (size_t i = 0; i < config->service_count; i++) {
-		free(config->services[i].listens);
-		free(config->services[i].backends);
-	}
+	for (size_t i = 0; i < config->service_count; i++)
+		config_service_free(&config->services[i]);
 	free(config->services);
 	free(config->interfaces);
 	free(config->snat.addresses);
+	free(config->control.socket);
+	free(config->control.group);
 	config_init(config);
 }
 
@@ -92,6 +115,13 @@ struct config_service *config_add_service(struct config *config)
 		.mode = WEIR_MODE_NAT,
 		.scheduler = WEIR_SCHEDULER_RR,
 		.timeouts = default_timeouts,
+		.health = {
+			.type = HEALTH_NONE,
+			.interval = 2 * SECONDS,
+			.timeout = 1 * SECONDS,
+			.rise = 2,
+			.fall = 3,
+		},
 	};
 	return services;
 }
@@ -136,6 +166,80 @@ struct weir_address *config_add_snat_address(struct config *config)
 	return addresses;
 }
 
+/* As long as make_room() would have made it; NULL for nothing. Clears @good if there is no memory. */
+static void *copy_array(const void *array, size_t count, size_t size, bool *good)
+{
+	size_t room = 1;
+	void *copy;
+
+	if (!count)
+		return NULL;
+	while (room < count)
+		room *= 2;
+	copy = calloc(room, size);
+	if (!copy) {
+		*good = false;
+		return NULL;
+	}
+	return memcpy(copy, array, count * size);
+}
+
+static char *copy_text(const char *text, bool *good)
+{
+	return copy_array(text, text ? strlen(text) + 1 : 0, 1, good);
+}
+
+int config_service_copy(const struct config_service *service, struct config_service *ret)
+{
+	const struct config_health *health = &service->health;
+	struct config_service copy = *service;
+	bool good = true;
+
+	/* Every pointer is set, so that nothing of @service is freed when one could not be copied. */
+	copy.listens = copy_array(service->listens, service->listen_count, sizeof(*copy.listens),
+				  &good);
+	copy.backends = copy_array(service->backends, service->backend_count,
+				   sizeof(*copy.backends), &good);
+	copy.health.path = copy_text(health->path, &good);
+	copy.health.host = copy_text(health->host, &good);
+	copy.health.body = copy_text(health->body, &good);
+	copy.health.command = copy_text(health->command, &good);
+	if (!good) {
+		config_service_free(&copy);
+		return -ENOMEM;
+	}
+	*ret = copy;
+	return 0;
+}
+
+int config_copy(const struct config *config, struct config *ret)
+{
+	struct config copy = *config;
+	bool good = true;
+
+	copy.interfaces = copy_array(config->interfaces, config->interface_count,
+				     sizeof(*copy.interfaces), &good);
+	copy.snat.addresses = copy_array(config->snat.addresses, config->snat.address_count,
+					 sizeof(*copy.snat.addresses), &good);
+	copy.control.socket = copy_text(config->control.socket, &good);
+	copy.control.group = copy_text(config->control.group, &good);
+	copy.services = copy_array(config->services, config->service_count, sizeof(*copy.services),
+				   &good);
+	copy.service_count = 0;
+	while (good && copy.service_count < config->service_count) {
+		const size_t next = copy.service_count;
+
+		good = config_service_copy(&config->services[next], &copy.services[next]) == 0;
+		copy.service_count += good;
+	}
+	if (!good) {
+		config_free(&copy);
+		return -ENOMEM;
+	}
+	*ret = copy;
+	return 0;
+}
+
 static const char *name_of(const char *const names[], size_t count, unsigned int value)
 {
 	return value < count ? names[value] : NULL;
@@ -167,6 +271,26 @@ const char *mode_name(enum weir_mode mode)
 int mode_parse(const char *name)
 {
 	return value_of(mode_names, COUNT(mode_names), name);
+}
+
+const char *backend_state_name(enum backend_state state)
+{
+	return name_of(backend_state_names, COUNT(backend_state_names), state);
+}
+
+int backend_state_parse(const char *name)
+{
+	return value_of(backend_state_names, COUNT(backend_state_names), name);
+}
+
+const char *health_type_name(enum health_type type)
+{
+	return name_of(health_type_names, COUNT(health_type_names), type);
+}
+
+int health_type_parse(const char *name)
+{
+	return value_of(health_type_names, COUNT(health_type_names), name);
 }
 
 const char *protocol_name(uint8_t protocol)

@@ -10,7 +10,7 @@
 #include "src/base/error.h"
 
 /*
- * What the operator wants, as data: made from the flags of `weir run -i` (and later from a file).
+ * What the operator wants, as data: made from the flags of `weir run -i`, or from a file.
  * A struct config owns everything it points to; config_free() gives all of it back. After
  * config_check() has accepted it, it is not changed any more.
  *
@@ -32,6 +32,14 @@ enum {
 	CONFIG_LISTENS_MOST = 1000000,  /* the same */
 	CONFIG_TIMEOUT_LEAST = 100,     /* milliseconds */
 	CONFIG_TIMEOUT_MOST = 7 * 24 * 3600 * 1000,
+	CONFIG_CONNECTIONS_MOST = 16 << 20,
+	CONFIG_SLOW_START_MOST = 24 * 3600 * 1000,
+	CONFIG_INTERVAL_LEAST = 100,
+	CONFIG_INTERVAL_MOST = 24 * 3600 * 1000,
+	CONFIG_CHECK_TIMEOUT_LEAST = 10,
+	CONFIG_ROW_MOST = 1000,   /* rise, fall */
+	CONFIG_TEXT_MOST = 4096,  /* characters of path, body, command */
+	CONFIG_SOCKET_MOST = 107, /* what the kernel takes as the path of a socket */
 };
 
 enum attach { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_GENERIC };
@@ -46,9 +54,43 @@ struct config_listen {
 	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
 };
 
+/* What the operator wants of a backend, not how it is. */
+enum backend_state {
+	BACKEND_READY,
+	BACKEND_DRAIN, /* no new flows, old ones stay */
+	BACKEND_DOWN,  /* no new flows, old ones are cut */
+};
+
 struct config_backend {
 	struct endpoint endpoint;
 	uint32_t weight; /* 0-256; 0: no new flows */
+	enum backend_state state;
+	bool backup;              /* gets new flows only if no other one can */
+	uint32_t max_connections; /* half-open and established ones; 0: no limit */
+};
+
+enum health_type {
+	HEALTH_NONE,
+	HEALTH_TCP,
+	HEALTH_HTTP,
+	HEALTH_HTTPS,
+	HEALTH_ICMP,
+	HEALTH_EXEC,
+};
+
+/* How a service's backends are checked. Strings are owned; NULL: not given. */
+struct config_health {
+	enum health_type type;
+	uint32_t interval; /* milliseconds */
+	uint32_t timeout;  /* the same; at most the interval */
+	uint32_t rise;     /* successes in a row until up */
+	uint32_t fall;     /* failures in a row until down */
+	uint16_t port;     /* 0: the backend's */
+	uint16_t status;   /* http, https: the expected one; 0: any from 200 to 399 */
+	char *path;        /* http, https: of the request; NULL: "/" */
+	char *host;        /* http, https: Host header and TLS server name; NULL: the address */
+	char *body;        /* http, https: text that the answer must contain */
+	char *command;     /* exec: for /bin/sh -c */
 };
 
 struct config_timeouts { /* milliseconds */
@@ -67,7 +109,11 @@ struct config_service {
 	enum weir_scheduler scheduler;
 	bool silent;      /* on_no_backend: drop */
 	bool keep_client; /* snat: off */
+	bool fail_open;   /* with every backend down, use them all */
+	uint64_t
+		slow_start; /* milliseconds over which a returning backend's share rises; 0: at once */
 	struct config_timeouts timeouts;
+	struct config_health health;
 	struct config_backend *backends;
 	size_t backend_count;
 };
@@ -87,6 +133,13 @@ struct config_snat {
 	uint16_t last_port;
 };
 
+/* The control socket. Strings are owned; NULL: not given. */
+struct config_control {
+	char *socket;
+	char *group;   /* NULL: weir, if that group exists */
+	uint32_t mode; /* permission bits */
+};
+
 struct config {
 	struct config_interface *interfaces;
 	size_t interface_count;
@@ -94,14 +147,19 @@ struct config {
 	size_t service_count;
 	struct config_limits limits;
 	struct config_snat snat;
+	struct config_control control;
 };
 
 /* Defaults of interface.md: limits, timeouts, SNAT ports. No interface, no service. */
 void config_init(struct config *config);
 void config_free(struct config *config); /* an initialised or zeroed one; leaves it initialised */
 
+/* What one service owns. A zeroed one is fine; leaves it zeroed. */
+void config_service_free(struct config_service *service);
+
 /*
- * Appends a zeroed element with its defaults. Returns it (owned by @config, valid until the next
+ * Appends a zeroed element with its defaults (a service: without health checks; who reads a file
+ * chooses their type by the service's protocols). Returns it (owned by @config, valid until the next
  * one is appended), or NULL: no memory.
  */
 struct config_interface *config_add_interface(struct config *config);
@@ -119,11 +177,26 @@ bool config_interface_name_valid(const char *name);
  */
 int config_check(const struct config *config, struct error *error);
 
+/*
+ * The same, but tells everything that is wrong. @path: where, as "services[3].backends[0].weight".
+ * Returns the number of errors, or -ENOMEM.
+ */
+typedef void (*config_report_fn)(const char *path, const char *text, void *user);
+int config_check_all(const struct config *config, config_report_fn report, void *user);
+
+/* A deep copy into an uninitialised @ret, which the caller frees. -ENOMEM leaves it untouched. */
+int config_copy(const struct config *config, struct config *ret);
+int config_service_copy(const struct config_service *service, struct config_service *ret);
+
 /* "rr" ... NULL where the name or number is unknown (parse: negative). */
 const char *scheduler_name(enum weir_scheduler scheduler);
 int scheduler_parse(const char *name);
 const char *mode_name(enum weir_mode mode);
 int mode_parse(const char *name);
+const char *backend_state_name(enum backend_state state);
+int backend_state_parse(const char *name);
+const char *health_type_name(enum health_type type);
+int health_type_parse(const char *name);
 const char *protocol_name(uint8_t protocol); /* "tcp", "udp" */
 
 /* "tcp", "udp", or for a service that listens on both "tcp,udp". */

@@ -6,10 +6,34 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <stdlib.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "src/base/cleanup.h"
+#include "src/model/config_checker.h"
+
+struct checker_path checker_path(const char *format, ...)
+{
+	struct checker_path path;
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(path.text, sizeof(path.text), format, arguments);
+	va_end(arguments);
+	return path;
+}
+
+void checker_tell(struct checker *checker, const char *path, const char *format, ...)
+{
+	struct error error;
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(error.text, sizeof(error.text), format, arguments);
+	va_end(arguments);
+	checker->found++;
+	checker->report(path, error.text, checker->user);
+}
 
 bool config_interface_name_valid(const char *name)
 {
@@ -25,54 +49,42 @@ bool config_interface_name_valid(const char *name)
 	return true;
 }
 
-static int check_interfaces(const struct config *config, struct error *error)
+static void check_interfaces(const struct config *config, struct checker *checker)
 {
-	const struct config_interface *interfaces = config->interfaces;
-
 	if (!config->interface_count)
-		return error_set(error, -EINVAL, "interfaces: none is given; name at least one");
+		checker_tell(checker, "interfaces", "interfaces: none is given; name at least one");
 	for (size_t i = 0; i < config->interface_count; i++) {
-		if (!config_interface_name_valid(interfaces[i].name))
-			return error_set(error, -EINVAL, "interfaces: '%s' is no interface name",
-					 interfaces[i].name);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(interfaces[i].name, interfaces[j].name))
-				return error_set(error, -EINVAL,
-						 "interfaces: %s is given twice; remove one",
-						 interfaces[i].name);
+		const struct config_interface *interface = &config->interfaces[i];
+
+		if (!config_interface_name_valid(interface->name))
+			checker_tell(checker, checker_path("interfaces[%zu].name", i).text,
+				     "interfaces: '%s' is no interface name", interface->name);
+		if (interface->attach > ATTACH_GENERIC)
+			checker_tell(checker, checker_path("interfaces[%zu].attach", i).text,
+				     "interfaces: %s: unknown way to attach", interface->name);
 	}
-	return 0;
 }
 
-static int check_range(const char *where, uint64_t value, uint64_t least, uint64_t most,
-		       struct error *error)
+static void check_limits(const struct config_limits *limits, struct checker *checker)
 {
-	if (value >= least && value <= most)
-		return 0;
-	return error_set(error, -EINVAL,
-			 "%s: %" PRIu64 " is out of range; expected %" PRIu64 " to %" PRIu64, where,
-			 value, least, most);
-}
+	const struct {
+		const char *path;
+		uint32_t value, least, most;
+	} rows[] = {
+		{ "limits.flows", limits->flows, CONFIG_FLOWS_LEAST, CONFIG_FLOWS_MOST },
+		{ "limits.half_open", limits->half_open, CONFIG_HALF_OPEN_LEAST,
+		  CONFIG_HALF_OPEN_MOST },
+		{ "limits.udp_share", limits->udp_share, 0, CONFIG_UDP_SHARE_MOST },
+		{ "limits.icmp_rate", limits->icmp_rate, 0, CONFIG_RATE_MOST },
+		{ "limits.reset_rate", limits->reset_rate, 0, CONFIG_RATE_MOST },
+	};
 
-static int check_limits(const struct config_limits *limits, struct error *error)
-{
-	int r;
-
-	r = check_range("limits.flows", limits->flows, CONFIG_FLOWS_LEAST, CONFIG_FLOWS_MOST,
-			error);
-	if (r < 0)
-		return r;
-	r = check_range("limits.half_open", limits->half_open, CONFIG_HALF_OPEN_LEAST,
-			CONFIG_HALF_OPEN_MOST, error);
-	if (r < 0)
-		return r;
-	r = check_range("limits.udp_share", limits->udp_share, 0, CONFIG_UDP_SHARE_MOST, error);
-	if (r < 0)
-		return r;
-	r = check_range("limits.icmp_rate", limits->icmp_rate, 0, CONFIG_RATE_MOST, error);
-	if (r < 0)
-		return r;
-	return check_range("limits.reset_rate", limits->reset_rate, 0, CONFIG_RATE_MOST, error);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].value < rows[i].least || rows[i].value > rows[i].most)
+			checker_tell(checker, rows[i].path,
+				     "%s: %" PRIu32 " is out of range; expected %" PRIu32
+				     " to %" PRIu32,
+				     rows[i].path, rows[i].value, rows[i].least, rows[i].most);
 }
 
 /* Why no packet can be sent to or from this address, or NULL if it can. */
@@ -96,42 +108,68 @@ static const char *unusable(const struct weir_address *address)
 	return NULL;
 }
 
-static int check_snat(const struct config_snat *snat, struct error *error)
+static void check_snat(const struct config_snat *snat, struct checker *checker)
 {
 	char text[ENDPOINT_STRING_SIZE];
-	const char *why;
 
 	if (!snat->first_port || snat->first_port > snat->last_port)
-		return error_set(error, -EINVAL,
-				 "snat.ports: %u-%u is no range; expected LOW-HIGH, 1 to 65535",
-				 snat->first_port, snat->last_port);
+		checker_tell(checker, "snat.ports",
+			     "snat.ports: %u-%u is no range; expected LOW-HIGH, 1 to 65535",
+			     snat->first_port, snat->last_port);
 	for (size_t i = 0; i < snat->address_count; i++) {
-		address_format(&snat->addresses[i], text);
-		why = unusable(&snat->addresses[i]);
+		const char *why = unusable(&snat->addresses[i]);
+
 		if (why)
-			return error_set(error, -EINVAL, "snat.addresses: %s %s", text, why);
-		for (size_t j = 0; j < i; j++)
-			if (address_equal(&snat->addresses[i], &snat->addresses[j]))
-				return error_set(error, -EINVAL,
-						 "snat.addresses: %s is given twice; remove one",
-						 text);
+			checker_tell(checker, checker_path("snat.addresses[%zu]", i).text,
+				     "snat.addresses: %s %s",
+				     address_format(&snat->addresses[i], text), why);
 	}
-	return 0;
 }
 
-static int check_name(const struct config_service *service, struct error *error)
+static bool group_name_valid(const char *name)
+{
+	const size_t length = strlen(name);
+
+	if (length < 1 || length > 32 || name[0] == '-')
+		return false;
+	for (; *name; name++)
+		if (!isalnum((unsigned char)*name) && !strchr("_-.", *name))
+			return false;
+	return true;
+}
+
+static void check_control(const struct config_control *control, struct checker *checker)
+{
+	if (control->socket &&
+	    (control->socket[0] != '/' || strlen(control->socket) > CONFIG_SOCKET_MOST))
+		checker_tell(checker, "control.socket",
+			     "control.socket: '%.120s' is no path for a socket; expected one that "
+			     "begins with '/', of at most 107 characters",
+			     control->socket);
+	if (control->group && !group_name_valid(control->group))
+		checker_tell(checker, "control.group",
+			     "control.group: '%.40s' is no name of a group; expected 1 to 32 "
+			     "letters, digits, '_', '-' and '.', not '-' first",
+			     control->group);
+	if (control->mode > 0777)
+		checker_tell(checker, "control.mode",
+			     "control.mode: %" PRIo32 " is out of range; expected 0 to 0777",
+			     control->mode);
+}
+
+static void check_name(const struct config_service *service, size_t index, struct checker *checker)
 {
 	const size_t length = strnlen(service->name, sizeof(service->name));
 
 	if (length < 1 || length >= sizeof(service->name) ||
 	    strspn(service->name, "abcdefghijklmnopqrstuvwxyz0123456789-") != length)
-		return error_set(error, -EINVAL,
-				 "service '%.*s': bad name; expected 1 to 63 of a-z, 0-9 and '-'",
-				 (int)length, service->name);
-	return 0;
+		checker_tell(checker, checker_path("services[%zu].name", index).text,
+			     "service '%.*s': bad name; expected 1 to 63 of a-z, 0-9 and '-'",
+			     (int)length, service->name);
 }
 
-static int check_timeouts(const struct config_service *service, struct error *error)
+static void check_timeouts(const struct config_service *service, size_t index,
+			   struct checker *checker)
 {
 	const struct config_timeouts *timeouts = &service->timeouts;
 	const struct {
@@ -147,267 +185,132 @@ static int check_timeouts(const struct config_service *service, struct error *er
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (rows[i].value < CONFIG_TIMEOUT_LEAST || rows[i].value > CONFIG_TIMEOUT_MOST)
-			return error_set(error, -EINVAL,
-					 "service %s: timeouts.%s: %" PRIu64
-					 "ms is out of range; expected 100ms to 168h",
-					 service->name, rows[i].key, rows[i].value);
-	return 0;
+			checker_tell(
+				checker,
+				checker_path("services[%zu].timeouts.%s", index, rows[i].key).text,
+				SERVICE ": timeouts.%s: %" PRIu64
+					"ms is out of range; expected 100ms to 168h",
+				service->name, rows[i].key, rows[i].value);
 }
 
-static int check_service_listens(const struct config_service *service, struct error *error)
+static void check_listens(const struct config_service *service, size_t index,
+			  struct checker *checker)
 {
 	char text[ENDPOINT_STRING_SIZE];
-	const char *why;
 
 	if (!service->listen_count)
-		return error_set(error, -EINVAL,
-				 "service %s: it listens nowhere; give it an ADDR:PORT",
-				 service->name);
+		checker_tell(checker, checker_path("services[%zu].listen", index).text,
+			     SERVICE ": it listens nowhere; give it an ADDR:PORT", service->name);
 	for (size_t i = 0; i < service->listen_count; i++) {
 		const struct config_listen *listen = &service->listens[i];
+		const char *why = unusable(&listen->endpoint.address);
 
-		endpoint_format(&listen->endpoint, text);
-		why = unusable(&listen->endpoint.address);
 		if (!why && !listen->endpoint.port)
 			why = "has no port; expected ADDR:PORT";
 		if (!why && !protocol_name(listen->protocol))
 			why = "has an unknown protocol; expected tcp or udp";
 		if (why)
-			return error_set(error, -EINVAL, "service %s: listen: %s %s", service->name,
-					 text, why);
+			checker_tell(checker,
+				     checker_path("services[%zu].listen[%zu]", index, i).text,
+				     SERVICE ": listen: %s %s", service->name,
+				     endpoint_format(&listen->endpoint, text), why);
 	}
-	return 0;
 }
 
-static int check_service_backends(const struct config_service *service, struct error *error)
+static void check_backend(const struct config_service *service, size_t service_index, size_t index,
+			  struct checker *checker)
 {
-	char text[ENDPOINT_STRING_SIZE];
-	const char *why;
+	const struct config_backend *backend = &service->backends[index];
+	const char *why = unusable(&backend->endpoint.address), *key = "address";
+	const uint32_t weight = backend->weight, connections = backend->max_connections;
+	char endpoint[ENDPOINT_STRING_SIZE], text[192];
 
-	for (size_t i = 0; i < service->backend_count; i++) {
-		const struct config_backend *backend = &service->backends[i];
-
-		endpoint_format(&backend->endpoint, text);
-		why = unusable(&backend->endpoint.address);
-		if (!why && !backend->endpoint.port)
-			why = "has no port; expected ADDR:PORT";
-		if (why)
-			return error_set(error, -EINVAL, "service %s: backend: %s %s",
-					 service->name, text, why);
-		if (backend->weight > CONFIG_WEIGHT_MOST)
-			return error_set(error, -EINVAL,
-					 "service %s: backend %s: weight %u is out of range; "
-					 "expected 0 to 256",
-					 service->name, text, backend->weight);
+	endpoint_format(&backend->endpoint, endpoint);
+	if (!why && !backend->endpoint.port)
+		why = "has no port; expected ADDR:PORT";
+	if (why) {
+		snprintf(text, sizeof(text), "backend: %s %s", endpoint, why);
+	} else if (weight > CONFIG_WEIGHT_MOST) {
+		key = "weight";
+		snprintf(text, sizeof(text),
+			 "backend %s: weight %" PRIu32 " is out of range; expected 0 to 256",
+			 endpoint, weight);
+	} else if (connections > CONFIG_CONNECTIONS_MOST) {
+		key = "max_connections";
+		snprintf(text, sizeof(text),
+			 "backend %s: max_connections %" PRIu32
+			 " is out of range; expected 0 to 16777216",
+			 endpoint, connections);
+	} else if (!backend_state_name(backend->state)) {
+		key = "state";
+		snprintf(text, sizeof(text), "backend %s: unknown state", endpoint);
+	} else {
+		return;
 	}
-	return 0;
+	checker_tell(checker,
+		     checker_path("services[%zu].backends[%zu].%s", service_index, index, key).text,
+		     SERVICE ": %s", service->name, text);
 }
 
-static int check_service(const struct config_service *service, struct error *error)
+static void check_service(const struct config_service *service, size_t index,
+			  struct checker *checker)
 {
+	check_name(service, index, checker);
+	if (!mode_name(service->mode) || !scheduler_name(service->scheduler))
+		checker_tell(checker, checker_path("services[%zu]", index).text,
+			     SERVICE ": unknown mode or scheduler", service->name);
+	check_timeouts(service, index, checker);
+	check_listens(service, index, checker);
+	for (size_t i = 0; i < service->backend_count; i++)
+		check_backend(service, index, i, checker);
+	if (service->slow_start > CONFIG_SLOW_START_MOST)
+		checker_tell(checker, checker_path("services[%zu].slow_start", index).text,
+			     SERVICE ": slow_start: %" PRIu64
+				     "ms is out of range; expected 0 to 24h",
+			     service->name, service->slow_start);
+	if (service->slow_start && service->scheduler == WEIR_SCHEDULER_HASH)
+		checker_tell(checker, checker_path("services[%zu].slow_start", index).text,
+			     SERVICE ": slow_start: does not go with scheduler hash, where a share "
+				     "that rises moves other clients; remove one",
+			     service->name);
+	config_check_health(service, index, checker);
+}
+
+int config_check_all(const struct config *config, config_report_fn report, void *user)
+{
+	struct checker checker = { .report = report, .user = user };
 	int r;
 
-	r = check_name(service, error);
-	if (r < 0)
-		return r;
-	if (!mode_name(service->mode) || !scheduler_name(service->scheduler))
-		return error_set(error, -EINVAL, "service %s: unknown mode or scheduler",
-				 service->name);
-	r = check_timeouts(service, error);
-	if (r < 0)
-		return r;
-	r = check_service_listens(service, error);
-	if (r < 0)
-		return r;
-	return check_service_backends(service, error);
+	check_interfaces(config, &checker);
+	check_limits(&config->limits, &checker);
+	check_snat(&config->snat, &checker);
+	check_control(&config->control, &checker);
+	for (size_t i = 0; i < config->service_count; i++)
+		check_service(&config->services[i], i, &checker);
+	r = config_check_doubles(config, &checker);
+	return r < 0 ? r : checker.found;
 }
 
-/* An endpoint of some service, made comparable to find doubles by sorting. */
-struct place {
-	struct weir_address address;
-	uint16_t port;
-	uint8_t protocol;
-	uint32_t service;
+struct first_error {
+	struct error *error;
+	bool found;
 };
 
-/* Without the service, so that equal means: the same place. */
-static int compare_places(const void *left, const void *right)
+static void keep_first(const char *path, const char *text, void *user)
 {
-	const struct place *a = left, *b = right;
-	int r;
+	struct first_error *first = user;
 
-	r = memcmp(&a->address, &b->address, sizeof(a->address));
-	if (r)
-		return r;
-	if (a->port != b->port)
-		return a->port < b->port ? -1 : 1;
-	return (int)a->protocol - b->protocol;
-}
-
-static struct place place_of(const struct endpoint *endpoint, uint8_t protocol, size_t service)
-{
-	return (struct place){ endpoint->address, endpoint->port, protocol, (uint32_t)service };
-}
-
-/* The first of two equal neighbours once @places is sorted, or NULL. */
-static const struct place *find_double(struct place *places, size_t count)
-{
-	qsort(places, count, sizeof(*places), compare_places);
-	for (size_t i = 1; i < count; i++)
-		if (!compare_places(&places[i - 1], &places[i]))
-			return &places[i - 1];
-	return NULL;
-}
-
-/* I2. Leaves @places, which has room for all, sorted. */
-static int check_listens(const struct config *config, struct place *places, struct error *error)
-{
-	const struct config_service *services = config->services;
-	char text[ENDPOINT_STRING_SIZE];
-	const struct place *found;
-	size_t count = 0, swap;
-
-	for (size_t i = 0; i < config->service_count; i++)
-		for (size_t j = 0; j < services[i].listen_count; j++)
-			places[count++] = place_of(&services[i].listens[j].endpoint,
-						   services[i].listens[j].protocol, i);
-	found = find_double(places, count);
-	if (!found)
-		return 0;
-	endpoint_format(&(struct endpoint){ found->address, found->port }, text);
-	if (found[0].service == found[1].service)
-		return error_set(error, -EINVAL, "service %s: listens on %s/%s twice; remove one",
-				 services[found->service].name, text,
-				 protocol_name(found->protocol));
-	swap = found[0].service > found[1].service; /* qsort() leaves the order of equals open */
-	return error_set(error, -EINVAL, "services %s and %s: both listen on %s/%s; remove one",
-			 services[found[swap].service].name, services[found[!swap].service].name,
-			 text, protocol_name(found->protocol));
-}
-
-/* I3 for one service. @scratch has room for its backends. */
-static int check_doubles(const struct config_service *service, struct place *scratch,
-			 struct error *error)
-{
-	char text[ENDPOINT_STRING_SIZE];
-	const struct place *found;
-
-	for (size_t i = 0; i < service->backend_count; i++)
-		scratch[i] = place_of(&service->backends[i].endpoint, 0, 0);
-	found = find_double(scratch, service->backend_count);
-	if (!found)
-		return 0;
-	endpoint_format(&(struct endpoint){ found->address, found->port }, text);
-	return error_set(error, -EINVAL, "service %s: backend %s is given twice; remove one",
-			 service->name, text);
-}
-
-/* I4 for one service and one of its protocols, against the sorted places of all listeners. */
-static int check_loops(const struct config_service *service, uint8_t protocol,
-		       const struct place *listens, size_t listen_count, struct error *error)
-{
-	char text[ENDPOINT_STRING_SIZE];
-
-	for (size_t i = 0; i < service->backend_count; i++) {
-		const struct endpoint *endpoint = &service->backends[i].endpoint;
-		const struct place place = place_of(endpoint, protocol, 0);
-
-		if (!bsearch(&place, listens, listen_count, sizeof(place), compare_places))
-			continue;
-		return error_set(error, -EINVAL,
-				 "service %s: backend %s is listened on by weir itself, packets "
-				 "would go round for ever; name the server's own address",
-				 service->name, endpoint_format(endpoint, text));
-	}
-	return 0;
-}
-
-static int check_backends(const struct config_service *service, const struct place *listens,
-			  size_t listen_count, struct place *scratch, struct error *error)
-{
-	const char *protocols = service_protocols(service);
-	int r;
-
-	r = check_doubles(service, scratch, error);
-	if (r >= 0 && strstr(protocols, "tcp"))
-		r = check_loops(service, IPPROTO_TCP, listens, listen_count, error);
-	if (r >= 0 && strstr(protocols, "udp"))
-		r = check_loops(service, IPPROTO_UDP, listens, listen_count, error);
-	return r;
-}
-
-/* I2, I3 and I4. */
-static int check_endpoints(const struct config *config, struct error *error)
-{
-	_cleanup_free_ struct place *listens = NULL, *scratch = NULL;
-	size_t listen_count = 0, backend_count = 0, most = 0;
-	int r;
-
-	for (size_t i = 0; i < config->service_count; i++) {
-		const struct config_service *service = &config->services[i];
-
-		listen_count += service->listen_count;
-		backend_count += service->backend_count;
-		most = service->backend_count > most ? service->backend_count : most;
-	}
-	if (listen_count > CONFIG_LISTENS_MOST || backend_count > CONFIG_BACKENDS_MOST)
-		return error_set(error, -EINVAL,
-				 "services: %zu listen addresses and %zu backends in all; expected "
-				 "at most 1000000 of each",
-				 listen_count, backend_count);
-	listens = calloc(listen_count + 1, sizeof(*listens));
-	scratch = calloc(most + 1, sizeof(*scratch));
-	if (!listens || !scratch)
-		return error_set(error, -ENOMEM, "out of memory");
-	r = check_listens(config, listens, error);
-	for (size_t i = 0; r >= 0 && i < config->service_count; i++)
-		r = check_backends(&config->services[i], listens, listen_count, scratch, error);
-	return r;
-}
-
-static int compare_names(const void *left, const void *right)
-{
-	return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
-/* I1, the second half. */
-static int check_names(const struct config *config, struct error *error)
-{
-	_cleanup_free_ const char **names = calloc(config->service_count + 1, sizeof(*names));
-
-	if (!names)
-		return error_set(error, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < config->service_count; i++)
-		names[i] = config->services[i].name;
-	qsort(names, config->service_count, sizeof(*names), compare_names);
-	for (size_t i = 1; i < config->service_count; i++)
-		if (!strcmp(names[i - 1], names[i]))
-			return error_set(error, -EINVAL,
-					 "service %s: two services have this name; rename one",
-					 names[i]);
-	return 0;
+	if (!first->found)
+		error_set(first->error, -EINVAL, "%s", text);
+	first->found = true;
 }
 
 int config_check(const struct config *config, struct error *error)
 {
-	int r;
+	struct first_error first = { .error = error };
+	int r = config_check_all(config, keep_first, &first);
 
-	r = check_interfaces(config, error);
-	if (r < 0)
-		return r;
-	r = check_limits(&config->limits, error);
-	if (r < 0)
-		return r;
-	r = check_snat(&config->snat, error);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < config->service_count; i++) {
-		r = check_service(&config->services[i], error);
-		if (r < 0)
-			return r;
-	}
-	r = check_endpoints(config, error);
-	if (r < 0)
-		return r;
-	return check_names(config, error);
+	if (first.found)
+		return -EINVAL;
+	return r < 0 ? error_set(error, r, "out of memory") : 0;
 }

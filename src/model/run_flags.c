@@ -273,8 +273,8 @@ static int take_time(struct flags *flags, const struct flag *flag, char *value, 
 static int take_file(struct flags *flags, const struct flag *flag, char *value, struct error *error)
 {
 	return error_set(error, -EINVAL,
-			 "%s: a configuration file is not supported yet; use -i, --listen and "
-			 "--backends",
+			 "%s: a configuration file goes with no other option; use it alone, or -i, "
+			 "--listen and --backends",
 			 flag->name);
 }
 

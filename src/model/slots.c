@@ -27,6 +27,20 @@ struct group {
 	size_t next;     /* member whose turn comes next */
 };
 
+static uint32_t ramp_of(const struct slot_candidate *candidate)
+{
+	return candidate->ramp ? candidate->ramp : WEIR_RAMP_FULL;
+}
+
+static struct weir_slot slot_of(const struct slot_candidate *candidate)
+{
+	return (struct weir_slot){
+		.backend = candidate->backend,
+		.weight = (uint16_t)candidate->weight,
+		.ramp = (uint16_t)ramp_of(candidate),
+	};
+}
+
 static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
 {
 	while (b) {
@@ -134,6 +148,56 @@ static uint64_t share_out(struct share *shares, const struct slot_candidate *can
 	return total;
 }
 
+/*
+ * The slots of ramping ones in a table of @length: of each its fair share times its ramp, rounded down,
+ * @most in all. Returns how many they are.
+ */
+static uint64_t share_out_ramping(struct share *shares, size_t count, uint64_t length,
+				  uint64_t total_weight, uint64_t most)
+{
+	uint64_t wanted = 0, used = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		shares[i].slots = length * shares[i].weight / (total_weight * WEIR_RAMP_FULL);
+		wanted += shares[i].slots;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (wanted > most)
+			shares[i].slots = shares[i].slots * most / wanted;
+		used += shares[i].slots;
+	}
+	return used;
+}
+
+/*
+ * As share_out(), while some of the candidates ramp up: these get what their ramp says of their fair
+ * share, which may be nothing yet; the others share what is left, each a slot at least. If all of them
+ * ramp up, they share by weight times ramp.
+ */
+static uint64_t share_out_ramped(struct share *shares, const struct slot_candidate *candidates,
+				 size_t count)
+{
+	const uint64_t length = slots_bound(count);
+	size_t full = 0, ramping = count;
+	uint64_t total = 0, used;
+
+	for (size_t i = 0; i < count; i++) {
+		bool ramps = ramp_of(&candidates[i]) < WEIR_RAMP_FULL;
+		struct share *share = &shares[ramps ? --ramping : full++];
+
+		share->candidate = i;
+		share->weight = candidates[i].weight * (ramps ? ramp_of(&candidates[i]) : 1);
+		total += candidates[i].weight;
+	}
+	if (!full) {
+		spread(shares, count, length);
+		return length;
+	}
+	used = share_out_ramping(shares + full, count - full, length, total, length - full);
+	spread(shares, full, length - used);
+	return length;
+}
+
 static size_t make_groups(const struct share *shares, size_t count, struct group *groups)
 {
 	size_t found = 0;
@@ -173,8 +237,7 @@ static void smooth_order(const struct share *shares, struct group *groups, size_
 			best = group;
 			picked = candidate;
 		}
-		slots[round] = (struct weir_slot){ candidates[picked].backend,
-						   candidates[picked].weight };
+		slots[round] = slot_of(&candidates[picked]);
 		if (++best->next == best->count) {
 			best->next = 0;
 			best->rounds++;
@@ -190,12 +253,15 @@ static int build_each_once(const struct slot_candidate *candidates, size_t count
 	if (!slots)
 		return -ENOMEM;
 	for (size_t i = 0; i < count; i++)
-		slots[i] = (struct weir_slot){ candidates[i].backend, candidates[i].weight };
+		slots[i] = slot_of(&candidates[i]);
 	*ret = slots;
 	return (int)count;
 }
 
-static int build_weighted(const struct slot_candidate *candidates, size_t count,
+typedef uint64_t (*share_fn)(struct share *shares, const struct slot_candidate *candidates,
+			     size_t count);
+
+static int build_weighted(share_fn share, const struct slot_candidate *candidates, size_t count,
 			  struct weir_slot **ret)
 {
 	_cleanup_free_ struct share *shares = calloc(count, sizeof(*shares));
@@ -205,7 +271,7 @@ static int build_weighted(const struct slot_candidate *candidates, size_t count,
 
 	if (!shares || !groups)
 		return -ENOMEM;
-	length = share_out(shares, candidates, count);
+	length = share(shares, candidates, count);
 	slots = calloc(length, sizeof(*slots));
 	if (!slots)
 		return -ENOMEM;
@@ -215,6 +281,14 @@ static int build_weighted(const struct slot_candidate *candidates, size_t count,
 	return (int)length;
 }
 
+static bool any_ramps(const struct slot_candidate *candidates, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (ramp_of(&candidates[i]) < WEIR_RAMP_FULL)
+			return true;
+	return false;
+}
+
 int slots_build(enum weir_scheduler scheduler, const struct slot_candidate *candidates,
 		size_t count, struct weir_slot **ret)
 {
@@ -222,8 +296,11 @@ int slots_build(enum weir_scheduler scheduler, const struct slot_candidate *cand
 		*ret = NULL;
 		return 0;
 	}
+	if ((scheduler == WEIR_SCHEDULER_WRR || scheduler == WEIR_SCHEDULER_RR) &&
+	    any_ramps(candidates, count))
+		return build_weighted(share_out_ramped, candidates, count, ret);
 	if (scheduler == WEIR_SCHEDULER_WRR || scheduler == WEIR_SCHEDULER_HASH)
-		return build_weighted(candidates, count, ret);
+		return build_weighted(share_out, candidates, count, ret);
 	return build_each_once(candidates, count, ret);
 }
 

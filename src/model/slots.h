@@ -17,7 +17,8 @@
 /* A backend that may get new flows. */
 struct slot_candidate {
 	uint32_t backend; /* backend id */
-	uint32_t weight;  /* 1-256 */
+	uint32_t weight;  /* 1-256; rr: 1 */
+	uint32_t ramp;    /* slow start: 1-WEIR_RAMP_FULL of what it would get; 0: all of it */
 };
 
 /*
@@ -27,6 +28,10 @@ struct slot_candidate {
  *                 pick the largest, subtract the sum), weights divided by their greatest common
  *                 divisor;
  *   hash          the same multiset as wrr.
+ * While any of them ramps up (lc, wlc: bpf/schedule.h sees to it; hash: takes no notice), rr and wrr
+ * give each of those its ramp's part of its fair share, never more, and none if it is less than one
+ * slot; the others share the rest by their weights. Such a table has slots_bound() slots.
+ *
  * Every run of wrr slots of one period's length, cyclically, holds each backend exactly as often as
  * its weight says; with more than SLOTS_MOST candidates each stands at least once.
  *

@@ -376,6 +376,13 @@ void resolver_free(struct resolver *resolver)
 	free(resolver);
 }
 
+void resolver_leave(struct resolver *resolver)
+{
+	if (resolver)
+		resolver->leaves = true;
+	resolver_free(resolver);
+}
+
 int resolver_watch(struct resolver *resolver, uint32_t ifindex)
 {
 	int error = link_watch(resolver, ifindex);

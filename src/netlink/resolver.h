@@ -54,6 +54,8 @@ int resolver_new(const struct resolver_events *events, void *user, struct resolv
 		 struct error *error);
 /* Removes the neighbour entries that this resolver made. NULL is allowed. */
 void resolver_free(struct resolver *resolver);
+/* The same, but leaves its neighbour entries: somebody still sends packets by them. */
+void resolver_leave(struct resolver *resolver);
 
 /*
  * Interfaces whose gateways, link state and forwarding are of interest. Gateways that exist are told

@@ -235,7 +235,8 @@ void neighbours_purge(struct resolver *resolver)
 	while ((node = list_pop(&resolver->idle_neighbours))) {
 		struct neighbour *neighbour = CONTAINER_OF(node, struct neighbour, all);
 
-		remove_entry(&resolver->requests, neighbour);
+		if (!resolver->leaves)
+			remove_entry(&resolver->requests, neighbour);
 		list_remove(&neighbour->dirty);
 		table_remove(&resolver->neighbours, &neighbour->node);
 		free(neighbour);

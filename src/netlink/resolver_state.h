@@ -64,6 +64,7 @@ struct host_address {
 struct resolver {
 	struct resolver_events events;
 	void *user;
+	bool leaves; /* its neighbour entries are not removed with it */
 	struct rtnl requests;
 	struct rtnl notifications;
 	struct table links, neighbours, targets, addresses;

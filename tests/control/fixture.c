@@ -153,13 +153,13 @@ static int run_trace(struct control_request *request, const json_t *arguments, v
 }
 
 static const struct control_command fixture_commands[] = {
-	{ "status", run_status },
-	{ "service list", run_service_list },
-	{ "backend list", run_backend_list },
-	{ "flow list", run_flow_list },
-	{ "flow count", run_flow_count },
-	{ "trace", run_trace },
-	{ NULL, NULL },
+	{ "status", false, run_status },
+	{ "service list", false, run_service_list },
+	{ "backend list", false, run_backend_list },
+	{ "flow list", false, run_flow_list },
+	{ "flow count", false, run_flow_count },
+	{ "trace", false, run_trace },
+	{ NULL, false, NULL },
 };
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -176,7 +176,7 @@ static int serve(const char *path, int ready)
 	uv_loop_t loop;
 
 	uv_loop_init(&loop);
-	if (control_server_new(&loop, path, fixture_commands, NULL, &server, &error) < 0) {
+	if (control_server_new(&loop, path, NULL, fixture_commands, NULL, &server, &error) < 0) {
 		fprintf(stderr, "fixture: %s\n", error.text);
 		return 1;
 	}

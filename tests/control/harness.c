@@ -141,9 +141,10 @@ static int run_end(struct control_request *request, const json_t *arguments, voi
 }
 
 static const struct control_command test_commands[] = {
-	{ "stream", run_stream }, { "echo", run_echo },   { "nothing", run_nothing },
-	{ "refuse", run_refuse }, { "break", run_break }, { "hold", run_hold },
-	{ "end", run_end },       { NULL, NULL },
+	{ "stream", false, run_stream },   { "echo", false, run_echo },
+	{ "nothing", false, run_nothing }, { "refuse", false, run_refuse },
+	{ "break", false, run_break },     { "hold", false, run_hold },
+	{ "end", false, run_end },         { NULL, false, NULL },
 };
 
 static void on_stop(uv_async_t *async)
@@ -168,7 +169,7 @@ static void serve(void *user)
 	harness->stop.data = harness;
 	uv_timer_init(&loop, &harness->ticker);
 	harness->ticker.data = harness;
-	if (control_server_new(&loop, harness->path, test_commands, harness, &harness->server,
+	if (control_server_new(&loop, harness->path, NULL, test_commands, harness, &harness->server,
 			       &error) < 0)
 		fprintf(stderr, "%s\n", error.text);
 	assert_non_null(harness->server);

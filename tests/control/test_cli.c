@@ -33,14 +33,24 @@ struct result {
 	char err[2048];
 };
 
-static int fake_run(const struct config *config, const char *control_path, const char *state_path)
+static int fake_run(const struct cli_run *run)
 {
 	struct sigaction action;
 
 	sigaction(SIGPIPE, NULL, &action);
-	printf("run %zu %s %s %s %s\n", config->service_count, config->interfaces[0].name,
-	       control_path, state_path, action.sa_handler == SIG_IGN ? "ignores SIGPIPE" : "");
+	printf("run %zu %s %s %s %s\n", run->config->service_count, run->config->interfaces[0].name,
+	       run->socket_path, run->state_path,
+	       action.sa_handler == SIG_IGN ? "ignores SIGPIPE" : "");
 	return 7;
+}
+
+static int fake_detach(const char *control_path, const struct paths *paths, bool force,
+		       cli_say_fn say, void *user, struct error *error)
+{
+	say(control_path, user);
+	say(paths->state, user);
+	say(paths->pins, user);
+	return force ? error_set(error, -EBUSY, "it does not stop") : 0;
 }
 
 /* In the child: splits @line at blanks and runs it. */
@@ -52,7 +62,7 @@ static void run_line(const char *line)
 	for (char *word; (word = strsep(&rest, " ")) && count < MAX_ARGUMENTS;)
 		if (word[0])
 			arguments[count++] = word;
-	status = cli_main(count, arguments, fake_run);
+	status = cli_main(count, arguments, fake_run, fake_detach);
 	free(copy);
 	exit(status);
 }
@@ -116,7 +126,7 @@ static void test_misuse(void **state)
 	expect("fl\x1b[31mow", 2, "", "weir: there is no command 'fl?[31mow'; see 'weir --help'\n");
 	expect("flow", 2, "",
 	       "weir: flow: no command is given, such as 'flow list'; see 'weir --help'\n");
-	expect("flow kill", 2, "", "weir: there is no command 'flow kill'; see 'weir --help'\n");
+	expect("flow make", 2, "", "weir: there is no command 'flow make'; see 'weir --help'\n");
 	expect("help frob", 2, "", "weir: there is no command 'frob'; see 'weir --help'\n");
 	expect("help flow frob", 2, "",
 	       "weir: there is no command 'flow frob'; see 'weir --help'\n");
@@ -191,6 +201,25 @@ static void test_environment(void **state)
 	setenv("WEIR_SOCKET", socket_path, 1);
 }
 
+static void test_detach(void **state)
+{
+	unsetenv("WEIR_PINS");
+	expect("--instance edge detach", 0,
+	       "/run/weir/edge.sock\n/run/weir/edge.state\n/sys/fs/bpf/weir/edge\n", "");
+	expect("--socket /tmp/a.b/c.d detach", 0,
+	       "/tmp/a.b/c.d\n/tmp/a.b/c.d.state\n/sys/fs/bpf/weir/c-d\n", "");
+	expect("--socket x.sock --json detach", 0,
+	       "{\n  \"done\": [\n    \"x.sock\",\n    \"x.state\",\n    \"/sys/fs/bpf/weir/x\"\n"
+	       "  ]\n}\n",
+	       "");
+	setenv("WEIR_PINS", "/sys/fs/bpf/mine", 1);
+	expect("--instance edge detach --force", 1,
+	       "/run/weir/edge.sock\n/run/weir/edge.state\n/sys/fs/bpf/mine\n",
+	       "weir: it does not stop\n");
+	unsetenv("WEIR_PINS");
+	expect("detach now", 2, "", "weir: unexpected argument 'now'; see 'weir detach --help'\n");
+}
+
 static void test_run(void **state)
 {
 	expect("run -i eth7 --instance a --listen 10.0.0.1:80 --listen 10.0.0.1:81 --backends "
@@ -210,7 +239,7 @@ static void test_help(void **state)
 {
 	static const char *const lines[] = { "run",          "status",    "service list",
 					     "backend list", "flow list", "flow count",
-					     "trace",        "help" };
+					     "trace",        "detach",    "help" };
 	struct result general = weir("--help"), same = weir("help"), result, other;
 	char line[64], example[64];
 
@@ -467,12 +496,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_misuse),        cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_environment),   cmocka_unit_test(test_run),
-		cmocka_unit_test(test_help),          cmocka_unit_test(test_json),
-		cmocka_unit_test(test_lists),         cmocka_unit_test(test_status),
-		cmocka_unit_test(test_terminal),      cmocka_unit_test(test_trace),
-		cmocka_unit_test(test_output_errors), cmocka_unit_test(test_many_flows),
+		cmocka_unit_test(test_misuse),      cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_environment), cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_run),         cmocka_unit_test(test_help),
+		cmocka_unit_test(test_json),        cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_status),      cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_trace),       cmocka_unit_test(test_output_errors),
+		cmocka_unit_test(test_many_flows),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -126,8 +126,8 @@ static int run_hold(struct control_request *request, const json_t *arguments, vo
 }
 
 static const struct control_command test_commands[] = {
-	{ "stream", run_stream }, { "reply", run_reply }, { "echo", run_echo },
-	{ "hold", run_hold },     { NULL, NULL },
+	{ "stream", false, run_stream }, { "reply", false, run_reply }, { "echo", false, run_echo },
+	{ "hold", false, run_hold },     { NULL, false, NULL },
 };
 
 static int connect_raw(const char *path)
@@ -186,8 +186,8 @@ static void test_server(void **state)
 	uv_loop_init(&loop);
 	for (n = 0; !server; n++) {
 		countdown = n;
-		assert_true(control_server_new(&loop, path, test_commands, NULL, &server, &error) ==
-				    -ENOMEM ||
+		assert_true(control_server_new(&loop, path, NULL, test_commands, NULL, &server,
+					       &error) == -ENOMEM ||
 			    server);
 		countdown = -1;
 	}
@@ -226,7 +226,8 @@ static void test_accept(void **state)
 	close(fds[0]);
 	unlink(path);
 	uv_loop_init(&loop);
-	assert_int_equal(control_server_new(&loop, path, test_commands, NULL, &server, &error), 0);
+	assert_int_equal(
+		control_server_new(&loop, path, NULL, test_commands, NULL, &server, &error), 0);
 	for (int i = 0; i < 8; i++)
 		fds[i] = connect_raw(path);
 	starved = true;
@@ -269,7 +270,8 @@ static void test_client(void **state)
 	close(fd);
 	unlink(path);
 	uv_loop_init(&loop);
-	assert_int_equal(control_server_new(&loop, path, test_commands, NULL, &server, &error), 0);
+	assert_int_equal(
+		control_server_new(&loop, path, NULL, test_commands, NULL, &server, &error), 0);
 	uv_async_init(&loop, &stop, on_stop);
 	stop.data = server;
 	uv_thread_create(&thread, serve, &loop);

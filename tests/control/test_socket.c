@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,6 +20,12 @@
 #include <cmocka.h>
 
 /* The socket file itself, and a client whose daemon talks nonsense. */
+
+static const struct control_rights rights = {
+	.group = CONTROL_NO_GROUP,
+	.writers = CONTROL_NO_GROUP,
+	.mode = 0660,
+};
 
 struct place {
 	char directory[64];
@@ -52,7 +57,6 @@ static int teardown(void **state)
 
 static void test_access(void **state)
 {
-	struct group *group = getgrnam("weir");
 	struct control_listener listener;
 	struct place *place = *state;
 	struct error error;
@@ -62,11 +66,11 @@ static void test_access(void **state)
 
 	snprintf(path, sizeof(path), "%s/run/weir.sock", place->directory);
 	mask = umask(077);
-	assert_int_equal(control_listen(path, &listener, &error), 0);
+	assert_int_equal(control_listen(path, &rights, &listener, &error), 0);
 	umask(mask);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode, S_IFSOCK | 0660);
-	assert_int_equal(status.st_gid, group ? group->gr_gid : getegid());
+	assert_int_equal(status.st_gid, getegid());
 	assert_int_equal(fcntl(listener.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	control_unlink(path, &listener);
 	close(listener.fd);
@@ -85,8 +89,8 @@ static void test_living_and_stale(void **state)
 	struct error error;
 	char expected[256];
 
-	assert_int_equal(control_listen(place->path, &first, &error), 0);
-	assert_int_equal(control_listen(place->path, &second, &error), -EADDRINUSE);
+	assert_int_equal(control_listen(place->path, &rights, &first, &error), 0);
+	assert_int_equal(control_listen(place->path, &rights, &second, &error), -EADDRINUSE);
 	snprintf(expected, sizeof(expected),
 		 "another weir daemon (pid %d) already serves %s; stop it or use --instance NAME",
 		 getpid(), place->path);
@@ -94,15 +98,15 @@ static void test_living_and_stale(void **state)
 
 	/* Its file was removed by hand: its end must not take the file of the next. */
 	unlink(place->path);
-	assert_int_equal(control_listen(place->path, &second, &error), 0);
+	assert_int_equal(control_listen(place->path, &rights, &second, &error), 0);
 	control_unlink(place->path, &first);
 	close(first.fd);
-	assert_int_equal(control_listen(place->path, &third, &error), -EADDRINUSE);
+	assert_int_equal(control_listen(place->path, &rights, &third, &error), -EADDRINUSE);
 
 	/* Dead, its file left behind. */
 	close(second.fd);
 	assert_int_equal(access(place->path, F_OK), 0);
-	assert_int_equal(control_listen(place->path, &third, &error), 0);
+	assert_int_equal(control_listen(place->path, &rights, &third, &error), 0);
 	control_unlink(place->path, &third);
 	assert_int_equal(access(place->path, F_OK), -1);
 	close(third.fd);
@@ -127,7 +131,7 @@ static void test_busy(void **state)
 			break;
 	}
 	assert_int_equal(errno, EAGAIN);
-	assert_int_equal(control_listen(place->path, &listener, &error), -EADDRINUSE);
+	assert_int_equal(control_listen(place->path, &rights, &listener, &error), -EADDRINUSE);
 	assert_non_null(strstr(error.text, "(pid unknown) already serves"));
 	for (int i = 0; i <= count && i < 3; i++)
 		close(fds[i]);
@@ -143,20 +147,20 @@ static void test_bad_places(void **state)
 
 	fd = open(place->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	close(fd);
-	assert_int_equal(control_listen(place->path, &listener, &error), -EEXIST);
+	assert_int_equal(control_listen(place->path, &rights, &listener, &error), -EEXIST);
 	assert_non_null(strstr(error.text, "is not a socket"));
 	snprintf(path, sizeof(path), "%s/weir.sock", place->path);
-	assert_int_equal(control_listen(path, &listener, &error), -ENOTDIR);
+	assert_int_equal(control_listen(path, &rights, &listener, &error), -ENOTDIR);
 	assert_int_equal(access(place->path, F_OK), 0);
 
 	snprintf(path, sizeof(path), "%s/a/b/weir.sock", place->directory);
-	assert_int_equal(control_listen(path, &listener, &error), -ENOENT);
+	assert_int_equal(control_listen(path, &rights, &listener, &error), -ENOENT);
 	assert_non_null(strstr(error.text, "cannot make the directory"));
 
 	memset(path, 'x', 108);
 	path[108] = '\0';
-	assert_int_equal(control_listen(path, &listener, &error), -ENAMETOOLONG);
-	assert_int_equal(control_listen("", &listener, &error), -ENAMETOOLONG);
+	assert_int_equal(control_listen(path, &rights, &listener, &error), -ENAMETOOLONG);
+	assert_int_equal(control_listen("", &rights, &listener, &error), -ENAMETOOLONG);
 	assert_int_equal(listener.fd, -7);
 }
 
@@ -217,7 +221,7 @@ static void test_nonsense(void **state)
 	struct place *place = *state;
 	struct error error;
 
-	assert_int_equal(control_listen(place->path, &listener, &error), 0);
+	assert_int_equal(control_listen(place->path, &rights, &listener, &error), 0);
 	fcntl(listener.fd, F_SETFL, 0);
 	for (size_t i = 0; i < sizeof(nonsense_cases) / sizeof(nonsense_cases[0]); i++) {
 		const struct nonsense_case *c = &nonsense_cases[i];
@@ -250,7 +254,7 @@ static void test_hung_up(void **state)
 	struct place *place = *state;
 	struct error error;
 
-	assert_int_equal(control_listen(place->path, &listener, &error), 0);
+	assert_int_equal(control_listen(place->path, &rights, &listener, &error), 0);
 	fcntl(listener.fd, F_SETFL, 0);
 	for (int i = 0; i < 500; i++) {
 		struct nonsense nonsense = { .fd = listener.fd };
@@ -274,7 +278,7 @@ static void test_no_daemon(void **state)
 	char path[160];
 
 	assert_int_equal(control_client_open(place->path, "x", NULL, &client, &error), -ENOENT);
-	assert_int_equal(control_listen(place->path, &listener, &error), 0);
+	assert_int_equal(control_listen(place->path, &rights, &listener, &error), 0);
 	close(listener.fd);
 	assert_int_equal(control_client_open(place->path, "x", NULL, &client, &error),
 			 -ECONNREFUSED);

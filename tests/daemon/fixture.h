@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/daemon/registry.h"
 #include "src/model/config.h"
 #include "tests/unit/unit.h"
 
@@ -33,4 +34,23 @@ static inline struct config_service *add_service(struct config *config, const ch
 		backend->weight = 1;
 	}
 	return service;
+}
+
+/* Room for 7 services and 15 backends, and all of @config in it, with ids from 1 on. */
+static inline void fill_registry(struct registry *registry, const struct config *config)
+{
+	const struct datapath_sizes sizes = { .services = 8, .backends = 16 };
+	uint32_t id, backend;
+
+	assert_int_equal(registry_init(registry, &sizes), 0);
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct config_service *service = &config->services[i];
+
+		assert_int_equal(registry_new_service(registry, service->name, &id), 0);
+		registry->services[id].own = *service;
+		for (size_t j = 0; j < service->backend_count; j++)
+			assert_int_equal(
+				registry_new_backend(registry, id, &service->backends[j], &backend),
+				0);
+	}
 }

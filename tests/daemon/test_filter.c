@@ -20,7 +20,8 @@ static int set_up(void **state)
 	config_init(&config);
 	add_service(&config, "a", 80, WEIR_SCHEDULER_RR, 2);
 	add_service(&config, "b", 81, WEIR_SCHEDULER_RR, 2);
-	return registry_init(&daemon_.registry, &config);
+	fill_registry(&daemon_.registry, &config);
+	return 0;
 }
 
 static int tear_down(void **state)
@@ -75,6 +76,7 @@ static void test_backend(void **state)
 	/* The same address in the other service. */
 	assert_true(filter_takes_backend(&filter, &daemon_, 4));
 	assert_false(filter_takes_backend(&filter, &daemon_, 5));
+	assert_false(filter_takes_backend(&filter, &daemon_, 15));
 	filter = parse("{\"backend\": \"198.51.100.2:8001\"}");
 	assert_false(filter_takes_backend(&filter, &daemon_, 2));
 	filter = parse("{\"backend\": \"198.51.100.2\"}");

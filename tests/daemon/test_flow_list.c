@@ -37,6 +37,18 @@ int datapath_read_traffic(struct datapath *datapath, uint32_t backend, struct we
 	return -ENOENT;
 }
 
+/* No backend is checked. */
+const struct health_report *health_report(const struct health_watch *watch)
+{
+	fail();
+	return NULL;
+}
+
+bool backend_is_healthy(const struct backend *backend)
+{
+	return true;
+}
+
 static json_t *(*next)(void *state);
 static void (*done)(void *state);
 static void *stream;
@@ -58,7 +70,8 @@ static int set_up(void **state)
 	records = calloc(RECORDS, sizeof(*records));
 	tables.flows4 = records;
 	daemon_.tables = &tables;
-	return records ? registry_init(&daemon_.registry, &config) : -1;
+	fill_registry(&daemon_.registry, &config);
+	return records ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -142,6 +155,7 @@ static void test_states(void **state)
 		[WEIR_FLOW_HALF_OPEN] = "half_open",
 		[WEIR_FLOW_ESTABLISHED] = "established",
 		[WEIR_FLOW_CLOSING] = "closing",
+		[WEIR_FLOW_KILLED] = "killed",
 	};
 	size_t seen = 0;
 	unsigned int pauses;
@@ -193,7 +207,20 @@ static void test_records_of_no_backend_are_skipped(void **state)
 	set_record(0, WEIR_FLOW_ESTABLISHED, 0, 0);
 	set_record(1, WEIR_FLOW_ESTABLISHED, 5, 0);
 	set_record(2, WEIR_FLOW_ESTABLISHED, UINT32_MAX, 0);
+	set_record(3, WEIR_FLOW_ESTABLISHED, daemon_.registry.backend_ids, 0);
 	assert_int_equal(count("{}"), 0);
+}
+
+/* Until the last one has ended. */
+static void test_flows_of_what_is_leaving(void **state)
+{
+	set_record(0, WEIR_FLOW_ESTABLISHED, 3, 0);
+	daemon_.registry.backends[3].leaving = true;
+	daemon_.registry.services[2].leaving = true;
+	assert_int_equal(count("{}"), 1);
+	assert_int_equal(count("{\"service\": \"b\"}"), 1);
+	daemon_.registry.backends[3].leaving = false;
+	daemon_.registry.services[2].leaving = false;
 }
 
 static void test_a_long_search_pauses(void **state)
@@ -229,6 +256,7 @@ int main(void)
 		cmocka_unit_test_setup(test_idle_is_never_negative, no_records),
 		cmocka_unit_test_setup(test_filters, no_records),
 		cmocka_unit_test_setup(test_records_of_no_backend_are_skipped, no_records),
+		cmocka_unit_test_setup(test_flows_of_what_is_leaving, no_records),
 		cmocka_unit_test_setup(test_a_long_search_pauses, no_records),
 		cmocka_unit_test(test_failures),
 	};

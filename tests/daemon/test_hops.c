@@ -64,6 +64,79 @@ static void test_as_many_as_there_are_ids(void **state)
 	hops_free(&hops);
 }
 
+static void test_adopted(void **state)
+{
+	struct weir_address a = address(1), b = address(2), none = { 0 };
+	struct hops hops;
+
+	assert_int_equal(hops_init(&hops, 16), 0);
+	hops.mask = 0;
+	assert_int_equal(hops_adopt(&hops, 5, &a, 0), 0);
+	/* Of several backends with this address. */
+	assert_int_equal(hops_adopt(&hops, 5, &a, 0), 0);
+	assert_int_equal(hops_adopt(&hops, 3, &none, 7), 0);
+	assert_int_equal(hops_adopt(&hops, 0, &b, 0), -EINVAL);
+	assert_int_equal(hops_adopt(&hops, 16, &b, 0), -EINVAL);
+	/* Another's. */
+	assert_int_equal(hops_adopt(&hops, 5, &b, 0), -EINVAL);
+	assert_int_equal(hops_adopt(&hops, 5, &a, 7), -EINVAL);
+	assert_int_equal(hops_adopt(&hops, 3, &a, 7), -EINVAL);
+	assert_int_equal(hops_find(&hops, &a, 0), 5);
+	assert_int_equal(hops_find(&hops, &none, 7), 3);
+	assert_int_equal(hops_find(&hops, &b, 0), 0);
+	/* Ids below the highest may be held by flows. */
+	assert_int_equal(hops_add(&hops, &a, 0), 5);
+	assert_int_equal(hops_add(&hops, &b, 0), 6);
+	hops_free(&hops);
+}
+
+static void test_reserved(void **state)
+{
+	struct weir_address a = address(1), b = address(2);
+	struct hops hops;
+
+	assert_int_equal(hops_init(&hops, 16), 0);
+	hops_reserve(&hops, 10);
+	hops_reserve(&hops, 5);
+	assert_int_equal(hops_add(&hops, &a, 0), 10);
+	hops_reserve(&hops, 16);
+	assert_int_equal(hops_add(&hops, &b, 0), 0);
+	hops_free(&hops);
+}
+
+static void test_removed_ones_are_given_again(void **state)
+{
+	struct weir_address one;
+	struct hops hops;
+
+	assert_int_equal(hops_init(&hops, 16), 0);
+	hops.mask = 1;
+	for (uint32_t i = 1; i < 16; i++) {
+		one = address(i);
+		assert_int_equal(hops_add(&hops, &one, 0), i);
+		hops.entries[i].known = true;
+		hops.entries[i].first_backend = i;
+	}
+	for (uint32_t i = 3; i < 16; i += 4)
+		hops_remove(&hops, i);
+	for (uint32_t i = 1; i < 16; i++) {
+		one = address(i);
+		assert_int_equal(hops_find(&hops, &one, 0), i % 4 == 3 ? 0 : i);
+	}
+	for (uint32_t i = 0; i < 4; i++) {
+		uint16_t id;
+
+		one = address(100 + i);
+		id = hops_add(&hops, &one, 0);
+		assert_int_equal(id % 4, 3);
+		assert_false(hops.entries[id].known);
+		assert_int_equal(hops.entries[id].first_backend, 0);
+	}
+	one = address(200);
+	assert_int_equal(hops_add(&hops, &one, 0), 0);
+	hops_free(&hops);
+}
+
 static void test_no_memory(void **state)
 {
 	for (unsigned int nth = 1; nth <= 2; nth++) {
@@ -144,6 +217,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ids_are_found_again),
 		cmocka_unit_test(test_as_many_as_there_are_ids),
+		cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_removed_ones_are_given_again),
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_usable),
 		cmocka_unit_test(test_last_good_way_is_kept),

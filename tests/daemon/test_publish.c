@@ -1,221 +1,150 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "src/daemon/internal.h"
+#include "tests/daemon/tables.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "src/base/address.h"
-#include "tests/daemon/fixture.h"
 #include "tests/unit/allocation.h"
 
 static struct config config;
 static struct daemon daemon_;
-static struct datapath_tables tables;
-static struct weir_root root;
-static struct weir_runtime runtime;
-static struct weir_listener listeners[8];
-static struct weir_service services[8];
-static struct weir_slot slots[64];
-static struct weir_backend backends[16];
-static struct weir_hop hops[64];
-static struct weir_address snat_addresses[8];
+static char text[TABLE_SLOTS + 1];
 
-/* Stand-ins for the datapath, the interfaces and the grace periods. */
-void datapath_store(uint64_t *word, uint64_t value)
+static struct config_service *service(void)
 {
-	assert_int_equal((uintptr_t)word % sizeof(*word), 0);
-	*word = value;
+	return &config.services[0];
 }
 
-uint32_t datapath_hz(const struct datapath *datapath)
-{
-	return 250;
-}
-
-int interfaces_publish(struct daemon *daemon, struct error *error)
-{
-	return 0;
-}
-
-static struct grace_waiter *waiter;
-
-void grace_wait(struct grace *grace, struct grace_waiter *waiter_,
-		void (*passed)(struct grace_waiter *waiter, void *user), void *user)
-{
-	assert_null(waiter);
-	waiter = waiter_;
-	waiter->passed = passed;
-	waiter->user = user;
-}
-
-uint64_t grace_ticket(const struct grace *grace)
-{
-	return 1;
-}
-
-bool grace_over(const struct grace *grace, uint64_t ticket)
-{
-	return false;
-}
-
-static void pass_grace(void)
-{
-	struct grace_waiter *old = waiter;
-
-	assert_non_null(old);
-	waiter = NULL;
-	old->passed(old, old->user);
-}
-
-static int set_up_with(enum weir_scheduler scheduler, const uint32_t *weights, size_t count)
-{
-	struct config_service *service;
-	struct error error;
-
-	memset(&daemon_, 0, sizeof(daemon_));
-	memset(services, 0, sizeof(services));
-	memset(backends, 0, sizeof(backends));
-	memset(slots, 0, sizeof(slots));
-	waiter = NULL;
-	tables = (struct datapath_tables){
-		.root = &root,
-		.runtime = &runtime,
-		.listeners = listeners,
-		.services = services,
-		.slots = slots,
-		.backends = backends,
-		.hops = hops,
-		.snat_addresses = snat_addresses,
-		.sizes = { .hops = COUNT(hops), .snat_addresses = COUNT(snat_addresses) },
-	};
-	config_init(&config);
-	service = add_service(&config, "a", 80, scheduler, count);
-	for (size_t i = 0; i < count; i++)
-		service->backends[i].weight = weights[i];
-	daemon_.config = &config;
-	daemon_.tables = &tables;
-	daemon_.ready = true;
-	assert_int_equal(registry_init(&daemon_.registry, &config), 0);
-	return publish_all(&daemon_, NULL, 0, &error);
-}
-
+/* Service 1 with three backends; the last one has weight 0. */
 static int set_up(void **state)
 {
-	static const uint32_t weights[] = { 1, 1, 0 };
-
-	return set_up_with(WEIR_SCHEDULER_RR, weights, 3);
+	config_init(&config);
+	add_service(&config, "a", 80, WEIR_SCHEDULER_RR, 3)->backends[2].weight = 0;
+	tables_clear();
+	tables_begin(&daemon_);
+	return apply_config(&daemon_, &config, NULL);
 }
 
 static int tear_down(void **state)
 {
-	snat_pool_free(&daemon_.snat_pool);
-	hops_free(&daemon_.hops);
-	registry_free(&daemon_.registry);
+	tables_end(&daemon_);
 	config_free(&config);
 	return 0;
 }
 
-/* What the resolver would tell of backend @id. */
-static void tell(uint32_t id, bool reachable, uint32_t source)
+static void apply(void)
 {
-	struct hop *hop = &daemon_.hops.entries[daemon_.registry.backends[id].hop];
-
-	hop->known = true;
-	hop->state.reachable = reachable;
-	hop->state.ifindex = 2;
-	hop->state.source = address_from_v4(htonl(source));
-	publish_hop(&daemon_, hop);
-	publish_slots(&daemon_);
+	assert_int_equal(apply_config(&daemon_, &config, NULL), 0);
 }
 
-/* The backends in the live table, as digits in its order. */
-static const char *live(char text[16])
+static void tell(uint32_t id, bool reachable, uint32_t source)
 {
-	const union weir_range *range = &services[1].slots;
-	uint32_t i;
-
-	for (i = 0; i < range->length; i++)
-		text[i] = '0' + slots[range->offset + i].backend;
-	text[i] = '\0';
-	return text;
+	tables_tell(&daemon_, id, reachable, source);
 }
 
 static void test_only_ready_backends_get_slots(void **state)
 {
-	char text[16];
-
-	assert_string_equal(live(text), "");
+	assert_string_equal(tables_live(1, text), "");
 	tell(2, true, 1);
-	assert_string_equal(live(text), "2");
-	pass_grace();
+	assert_string_equal(tables_live(1, text), "b");
 	tell(1, true, 1);
-	assert_string_equal(live(text), "12");
-	pass_grace();
+	assert_string_equal(tables_live(1, text), "ab");
+	assert_true(daemon_.registry.backends[1].in_slots);
 	/* Weight 0. */
 	tell(3, true, 1);
-	assert_string_equal(live(text), "12");
-	assert_null(waiter);
+	assert_string_equal(tables_live(1, text), "ab");
+	assert_false(daemon_.registry.backends[3].in_slots);
 	/* Without a source address it cannot be spoken to. */
-	daemon_.hops.entries[daemon_.registry.backends[1].hop].state.source = (struct weir_address){
-		0
-	};
-	publish_hop(&daemon_, &daemon_.hops.entries[daemon_.registry.backends[1].hop]);
-	publish_slots(&daemon_);
-	assert_string_equal(live(text), "2");
-	pass_grace();
+	tell(1, true, 0);
+	assert_string_equal(tables_live(1, text), "b");
+	assert_false(daemon_.registry.backends[1].in_slots);
 	tell(2, false, 1);
-	assert_int_equal(services[1].slots.word, 0);
+	assert_int_equal(memory.services[1].slots.word, 0);
 }
 
-static void test_an_area_is_not_reused_before_grace(void **state)
+static void test_a_run_is_not_reused_before_grace(void **state)
 {
 	struct weir_slot before[2];
 	uint32_t offset;
-	char text[16];
 
 	tell(1, true, 1);
-	pass_grace();
-	offset = services[1].slots.offset;
-	memcpy(before, &slots[offset], sizeof(before));
 	tell(2, true, 1);
-	assert_string_equal(live(text), "12");
-	assert_int_not_equal(services[1].slots.offset, offset);
-	/* Two more changes while the first area may still be read: neither is built yet. */
+	offset = memory.services[1].slots.offset;
+	memcpy(before, &memory.slots[offset], sizeof(before));
+	for (unsigned int i = 0; i < 10; i++) {
+		tell(1, i % 2, 1);
+		assert_int_not_equal(memory.services[1].slots.offset, offset);
+	}
+	assert_memory_equal(before, &memory.slots[offset], sizeof(before));
+	tables_pass_grace(&daemon_);
+	/* Runs before it are free again, too. */
 	tell(1, false, 1);
-	tell(2, false, 1);
-	assert_string_equal(live(text), "12");
-	assert_memory_equal(before, &slots[offset], sizeof(before));
-	pass_grace();
-	assert_string_equal(live(text), "");
-	pass_grace();
-	assert_null(waiter);
+	assert_true(memory.services[1].slots.offset <= offset);
 }
 
-/* Before the first packet nothing has to be waited for: at "ready" the slots are complete. */
-static void test_while_starting_there_is_no_wait(void **state)
+/* Without room the old slots stay, and the next walk makes up for it. */
+static void test_no_room_before_grace(void **state)
 {
-	char text[16];
+	bool on = false;
 
-	daemon_.ready = false;
+	tell(1, true, 1);
+	tell(2, true, 1);
+	for (unsigned int i = 0; i < TABLE_SLOTS; i++, on = !on)
+		tell(1, on, 1);
+	assert_non_null(daemon_.changed);
+	tell(1, true, 1);
+	tell(2, false, 1);
+	assert_true(daemon_.told_of_slots);
+	tables_pass_grace(&daemon_);
+	apply_settle(&daemon_);
+	assert_string_equal(tables_live(1, text), "a");
+	assert_null(daemon_.changed);
+	assert_false(daemon_.told_of_slots);
+}
+
+static void test_held_slots(void **state)
+{
+	daemon_.hold_slots = true;
 	tell(2, true, 1);
 	tell(1, true, 1);
-	assert_string_equal(live(text), "12");
-	assert_null(waiter);
+	assert_string_equal(tables_live(1, text), "");
+	daemon_.hold_slots = false;
+	publish_slots(&daemon_);
+	assert_string_equal(tables_live(1, text), "ab");
+	/* Built once. */
+	assert_int_equal(daemon_.slot_ranges.taken, 1);
 }
 
 static void test_changes_that_cancel_out_publish_nothing(void **state)
 {
+	struct hop *hop;
 	uint64_t word;
 
 	tell(1, true, 1);
-	word = services[1].slots.word;
-	tell(1, false, 1);
+	tell(2, true, 1);
+	word = memory.services[1].slots.word;
+	hop = &daemon_.hops.entries[daemon_.registry.backends[1].hop];
+	hop->state.reachable = false;
+	publish_hop(&daemon_, hop);
+	hop->state.reachable = true;
+	publish_hop(&daemon_, hop);
+	publish_slots(&daemon_);
+	assert_int_equal(memory.services[1].slots.word, word);
+	assert_int_equal(daemon_.slot_ranges.retired_count, 1);
+}
+
+static void test_one_hop_for_backends_of_many_services(void **state)
+{
+	add_service(&config, "b", 81, WEIR_SCHEDULER_RR, 2);
+	apply();
 	tell(1, true, 1);
-	pass_grace();
-	assert_int_equal(services[1].slots.word, word);
-	assert_null(waiter);
+	assert_string_equal(tables_live(1, text), "a");
+	assert_string_equal(tables_live(2, text), "d");
+	tell(4, false, 1);
+	assert_string_equal(tables_live(1, text), "");
+	assert_string_equal(tables_live(2, text), "");
 }
 
 static void test_sources_follow_the_route(void **state)
@@ -224,107 +153,135 @@ static void test_sources_follow_the_route(void **state)
 
 	tell(1, true, 100);
 	tell(2, true, 100);
-	first = backends[1].snat;
+	first = memory.backends[1].snat;
 	assert_int_equal(first.length, 1);
-	assert_int_equal(backends[2].snat.word, first.word);
-	assert_int_equal(address_to_v4(&snat_addresses[first.offset]), htonl(100));
+	assert_int_equal(memory.backends[2].snat.word, first.word);
+	assert_int_equal(address_to_v4(&memory.snat_addresses[first.offset]), htonl(100));
 	tell(1, true, 200);
-	assert_int_not_equal(backends[1].snat.offset, first.offset);
-	assert_int_equal(address_to_v4(&snat_addresses[backends[1].snat.offset]), htonl(200));
+	assert_int_not_equal(memory.backends[1].snat.offset, first.offset);
+	assert_int_equal(address_to_v4(&memory.snat_addresses[memory.backends[1].snat.offset]),
+			 htonl(200));
 	/* The old one is still the other backend's. */
-	assert_int_equal(address_to_v4(&snat_addresses[first.offset]), htonl(100));
+	assert_int_equal(address_to_v4(&memory.snat_addresses[first.offset]), htonl(100));
 	assert_int_equal(daemon_.snat_pool.places[first.offset].users, 1);
 	/* No route, no source: flows keep what they have. */
 	tell(1, false, 0);
-	assert_int_equal(backends[1].snat.length, 1);
+	assert_int_equal(memory.backends[1].snat.length, 1);
+}
+
+static void test_without_room_the_old_source_stays(void **state)
+{
+	uint64_t word;
+
+	for (uint32_t source = 1; source <= TABLE_SOURCES; source++)
+		tell(1, true, source);
+	word = memory.backends[1].snat.word;
+	tell(1, true, TABLE_SOURCES + 1);
+	assert_int_equal(memory.backends[1].snat.word, word);
+	tables_pass_grace(&daemon_);
+	tell(1, true, TABLE_SOURCES + 1);
+	assert_int_not_equal(memory.backends[1].snat.word, word);
 }
 
 static void test_configured_sources(void **state)
 {
-	struct weir_address addresses[2] = { address_from_v4(1), address_from_v4(2) };
-	struct error error;
-
-	tear_down(state);
-	set_up(state);
-	tear_down(state);
-	config_init(&config);
-	add_service(&config, "a", 80, WEIR_SCHEDULER_RR, 1);
-	config.snat.addresses = addresses;
-	config.snat.address_count = 2;
-	memset(&daemon_, 0, sizeof(daemon_));
-	daemon_.config = &config;
-	daemon_.tables = &tables;
-	assert_int_equal(registry_init(&daemon_.registry, &config), 0);
-	assert_int_equal(publish_all(&daemon_, NULL, 0, &error), 0);
-	assert_int_equal(backends[1].snat.length, 2);
+	for (uint32_t i = 1; i <= 2; i++)
+		*config_add_snat_address(&config) = address_from_v4(i);
+	apply();
+	assert_int_equal(memory.backends[1].snat.length, 2);
+	/* A source of the route is neither needed nor taken. */
 	tell(1, true, 0);
-	assert_int_equal(services[1].slots.length, 1);
-	assert_int_equal(backends[1].snat.length, 2);
-	config.snat.addresses = NULL;
-	config.snat.address_count = 0;
+	assert_string_equal(tables_live(1, text), "a");
+	tell(1, true, 77);
+	assert_int_equal(memory.backends[1].snat.length, 2);
+	/* And of a backend that comes later. */
+	config_service_add_backend(service())->endpoint = (struct endpoint){ address_from_v4(9),
+									     8000 };
+	apply();
+	assert_int_equal(memory.backends[4].snat.word, memory.backends[1].snat.word);
 }
 
 static void test_entries(void **state)
 {
-	const struct weir_timeouts *timeouts = &services[1].timeouts;
+	const struct weir_timeouts *timeouts = &memory.services[1].timeouts;
 
 	assert_int_equal(timeouts->tcp_handshake, 10 * 250);
 	assert_int_equal(timeouts->tcp, (2 * 60 + 4) * 60 * 250);
-	assert_int_equal(backends[1].port, htons(8000));
-	assert_int_equal(backends[1].service, 1);
-	assert_int_not_equal(backends[1].hop, 0);
-	assert_int_not_equal(backends[1].hop, backends[2].hop);
-	assert_int_equal(runtime.flows_limit, config.limits.flows);
-	assert_int_equal(runtime.udp_limit, config.limits.flows / 2);
-	assert_int_equal(root.generation, 1);
+	assert_int_equal(memory.backends[1].port, htons(8000));
+	assert_int_equal(memory.backends[1].service, 1);
+	assert_int_not_equal(memory.backends[1].hop, 0);
+	assert_int_not_equal(memory.backends[1].hop, memory.backends[2].hop);
+	assert_int_equal(memory.runtime.flows_limit, config.limits.flows);
+	assert_int_equal(memory.runtime.udp_limit, config.limits.flows / 2);
+	assert_int_equal(memory.runtime.time_wait, 67500 / 4);
+	assert_int_equal(memory.root.generation, 1);
+	assert_string_equal(memory.service_names[1].text, "a");
 }
 
 static void test_weights(void **state)
 {
-	static const uint32_t weights[] = { 2, 1 };
-	char text[16];
-
-	tear_down(state);
-	assert_int_equal(set_up_with(WEIR_SCHEDULER_WRR, weights, 2), 0);
+	service()->scheduler = WEIR_SCHEDULER_WRR;
+	service()->backends[0].weight = 2;
+	apply();
 	tell(1, true, 1);
-	pass_grace();
 	tell(2, true, 1);
-	assert_int_equal(services[1].slots.length, 3);
-	assert_string_equal(live(text), "121");
+	assert_string_equal(tables_live(1, text), "aba");
+}
+
+static void test_backups_and_fail_open(void **state)
+{
+	service()->health = (struct config_health){ .type = HEALTH_TCP, .interval = 1000 };
+	service()->backends[1].backup = true;
+	apply();
+	tables_tell_all(&daemon_);
+	assert_string_equal(tables_live(1, text), "a");
+	tables_check(&daemon_, 1, HEALTH_DOWN);
+	assert_string_equal(tables_live(1, text), "b");
+	tables_check(&daemon_, 2, HEALTH_DOWN);
+	assert_string_equal(tables_live(1, text), "");
+	service()->fail_open = true;
+	apply();
+	assert_string_equal(tables_live(1, text), "ab");
+	tables_check(&daemon_, 1, HEALTH_UP);
+	assert_string_equal(tables_live(1, text), "a");
 }
 
 static void test_without_memory_the_old_slots_stay(void **state)
 {
-	char text[16];
-
 	tell(1, true, 1);
-	pass_grace();
-	allocation_fail_at(1);
-	tell(2, true, 1);
-	allocation_fail_at(0);
-	assert_string_equal(live(text), "1");
-	/* The next change makes up for it. */
-	tell(1, false, 1);
-	assert_string_equal(live(text), "2");
+	for (unsigned int nth = 1; nth <= 3; nth++) {
+		allocation_fail_at(nth);
+		tell(2, true, 1);
+		assert_true(allocation_has_failed());
+		allocation_fail_at(0);
+		assert_string_equal(tables_live(1, text), "a");
+		/* The next change makes up for it. */
+		tell(1, false, 1);
+		assert_string_equal(tables_live(1, text), "b");
+		tell(1, true, 1);
+		tell(2, false, 1);
+		assert_string_equal(tables_live(1, text), "a");
+	}
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_only_ready_backends_get_slots, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_an_area_is_not_reused_before_grace, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_while_starting_there_is_no_wait, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_changes_that_cancel_out_publish_nothing,
-						set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_sources_follow_the_route, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_configured_sources, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_entries, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_weights, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_without_memory_the_old_slots_stay, set_up,
-						tear_down),
+		TEST(only_ready_backends_get_slots),
+		TEST(a_run_is_not_reused_before_grace),
+		TEST(no_room_before_grace),
+		TEST(held_slots),
+		TEST(changes_that_cancel_out_publish_nothing),
+		TEST(one_hop_for_backends_of_many_services),
+		TEST(sources_follow_the_route),
+		TEST(without_room_the_old_source_stays),
+		TEST(configured_sources),
+		TEST(entries),
+		TEST(weights),
+		TEST(backups_and_fail_open),
+		TEST(without_memory_the_old_slots_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD", ROOT / "build"))
 LAB = ROOT / "lab" / "lab"
 NETNS = pathlib.Path("/run/netns")
+PINS = pathlib.Path("/sys/fs/bpf/weir")
 
 CLIENT = "10.0.0.20"
 GATEWAY = "192.168.178.2"
@@ -64,6 +65,18 @@ def backends(count, port=None):
     return ",".join(backend_address(number) + suffix for number in range(1, count + 1))
 
 
+def service(name, port, count, **more):
+    """A service of a configuration file, over the first backends of the lab."""
+    return {"name": name, "listen": f"{LB}:{port}", **more,
+            "backends": [{"address": backend(number, port)} for number in range(1, count + 1)]}
+
+
+def config(*services, **more):
+    """A configuration file; nobody's health is checked unless a service says so."""
+    return {"interfaces": ["eth0"], "defaults": {"health": {"type": "none"}}, **more,
+            "services": list(services)}
+
+
 def _setns(fd):
     if libc.setns(fd, CLONE_NEWNET) < 0:
         raise OSError(ctypes.get_errno(), "setns")
@@ -77,6 +90,8 @@ class Lab:
         self.backend_count = backend_count
         self.logs = pathlib.Path(logs or "/tmp")
         self.control_socket = f"/run/weir/lab-{name}.sock"
+        self.pins = PINS / f"lab-{name}"
+        self.config_path = self.logs / "weir.yaml"
         self.weirs = []
         self.processes = []
         self.open = contextlib.ExitStack()
@@ -96,6 +111,8 @@ class Lab:
             for weir in self.weirs:
                 weir.finish()
         finally:
+            if self.pins.exists():
+                self.detach(check=False)
             self.open.close()
             for process in self.processes:
                 if process.poll() is None:
@@ -198,6 +215,39 @@ class Lab:
         return self.run_weir("-i", "eth0", *(word for one in listens for word in ("--listen", one)),
                              "--backends", to or backends(self.backend_count), *more)
 
+    def configure(self, config):
+        """Writes the configuration file: YAML as it is, or a dictionary as JSON, which is YAML."""
+        text = config if isinstance(config, str) else json.dumps(config, indent=1)
+        self.config_path.write_text(text)
+
+    def run_file(self, config=None, **more):
+        """weir with a configuration file: its tables outlive it."""
+        if config is not None:
+            self.configure(config)
+        return self.run_weir("-c", self.config_path, **more)
+
+    def reload(self, config, *arguments, **more):
+        self.configure(config)
+        return self.weir_text("reload", *arguments, **more)
+
+    def detach(self, *arguments, **more):
+        """`weir detach`, which needs the lb's network: no daemon does it for us."""
+        return self.exec("lb", weir_binary(), "--socket", self.control_socket, "detach",
+                         *arguments, **more)
+
+    def left_behind(self):
+        """Everything of weir that is on the lb and on this machine for it."""
+        found = [f"xdp on {name}" for name in ("eth0", "lo") if self.xdp(interface=name)]
+        found += [path.name for path in pathlib.Path("/run/weir").glob(f"lab-{self.name}.*")
+                  if not path.name.endswith(".mark")]  # the lab's own
+        if self.pins.exists():
+            found.append("pins")
+        if self.forwarding() != "0":
+            found.append("forwarding")
+        if "managed" in self.exec("lb", "ip", "neigh").stdout:
+            found.append("managed neighbours")
+        return found
+
     def weir_text(self, *arguments, check=True, socket_path=None, timeout=30):
         result = subprocess.run(
             [weir_binary(), "--socket", socket_path or self.control_socket, *arguments],
@@ -227,15 +277,17 @@ class Lab:
 class Weir:
     """A running daemon on the lb."""
 
-    def __init__(self, lab, arguments, host="lb", socket_path=None):
+    def __init__(self, lab, arguments, host="lb", socket_path=None, binary=None,
+                 stdin=subprocess.DEVNULL):
         self.lab = lab
         self.socket_path = socket_path or lab.control_socket
         self.log_path = lab.logs / f"weir-{len(lab.weirs)}.log"
         self.may_complain = False
+        self.killed = False
         with open(self.log_path, "w") as log:
             self.process = lab.popen(
-                host, weir_binary(), "--socket", self.socket_path, "run", *arguments,
-                stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+                host, binary or weir_binary(), "--socket", self.socket_path, "run", *arguments,
+                stdout=subprocess.PIPE, stderr=log, stdin=stdin)
 
     @property
     def log(self):
@@ -257,6 +309,12 @@ class Weir:
         self.process.send_signal(sent)
         return self.wait()
 
+    def kill(self):
+        """No chance to say farewell."""
+        self.killed = True
+        self.process.kill()
+        self.wait()
+
     def finish(self):
         """What must hold after each test: a clean stop, exact counts, no complaint."""
         if self.process.poll() is None:
@@ -267,5 +325,5 @@ class Weir:
         print(f"---- {self.log_path.name}: exit status {status}\n{self.log}", end="")
         assert "was off and is corrected" not in self.log, self.log
         if not self.may_complain:
-            assert status == 0
+            assert status == (-signal.SIGKILL if self.killed else 0)
             assert "error:" not in self.log, self.log

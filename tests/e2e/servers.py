@@ -18,6 +18,7 @@ class Servers:
         self.selector = selectors.DefaultSelector()
         self.listeners = {}  # (host, port, kind) -> socket
         self.connections = set()
+        self.resets = 0  # connections that ended with RST
         self.failure = None
         self.waker, self.wake = socket.socketpair()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -117,7 +118,7 @@ class Servers:
                 connection.send(data)  # tests ask for little: it fits into the socket's buffer
                 return
         except ConnectionError:
-            pass
+            self.resets += 1
         self.drop(connection)
 
     def on_datagram(self, server, host):

@@ -87,6 +87,11 @@ int world_teardown(void **state);
 
 struct world *world_open(uint32_t flows, uint32_t half_open);
 void world_close(struct world *world); /* verifies first */
+struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open);
+/* The same configuration in an object that was opened already; it is the world's from now on. */
+struct world *world_of(struct datapath *datapath);
+/* Goes on with another object (NULL: with none), whose tables must be the same; closes the old one. */
+void world_use(struct world *world, struct datapath *datapath);
 
 /* Configuration. */
 uint32_t world_service(struct world *world, uint32_t id, uint32_t address, uint16_t port,

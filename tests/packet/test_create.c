@@ -235,6 +235,43 @@ static void traffic_is_counted(void **state)
 	assert_int_equal(world->tables->loads[talk.backend_id].total, 1);
 }
 
+/* Addresses that no host can send from, and the service's own: no flow, no answer. */
+static void strange_sources(void **state)
+{
+	const uint32_t sources[] = {
+		IP4(0, 0, 0, 0),   IP4(0, 1, 2, 3),   IP4(127, 0, 0, 1),       IP4(224, 0, 0, 1),
+		IP4(239, 1, 2, 3), IP4(240, 0, 0, 1), IP4(255, 255, 255, 255), WEIR,
+	};
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		struct segment segment = tcp_segment(sources[i], 40000, WEIR, 8000, SYN);
+		struct frame frame = frame_of(&segment);
+
+		world_send(*state, &frame, WEIR_REASON_BAD_SOURCE, XDP_DROP, NULL);
+		segment = udp_datagram(sources[i], 40000, WEIR, 53, 20);
+		frame = frame_of(&segment);
+		world_send(*state, &frame, WEIR_REASON_BAD_SOURCE, XDP_DROP, NULL);
+		segment = udp_datagram(sources[i], 40000, WEIR, 8001, 20); /* without backend */
+		frame = frame_of(&segment);
+		world_send(*state, &frame, WEIR_REASON_BAD_SOURCE, XDP_DROP, NULL);
+	}
+	assert_flows(*state, 0, 0, 0);
+}
+
+/* Their neighbours are hosts. */
+static void sources_at_the_edge(void **state)
+{
+	const uint32_t sources[] = { IP4(1, 0, 0, 0), IP4(126, 255, 255, 255), IP4(128, 0, 0, 0),
+				     IP4(223, 255, 255, 255) };
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		struct segment segment = tcp_segment(sources[i], 40000, WEIR, 8000, SYN);
+		struct frame frame = frame_of(&segment);
+
+		assert_int_equal(world_run(*state, &frame).reason, WEIR_REASON_NEW_FLOW);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +279,7 @@ int main(void)
 		world_test(snat_exhausted_udp),  world_test(no_port_allowed_at_all),
 		world_test(no_next_hop_new),     world_test(no_next_hop_to_client),
 		world_test(ttl_of_a_known_flow), world_test(traffic_is_counted),
+		world_test(strange_sources),     world_test(sources_at_the_edge),
 	};
 
 	return packet_tests(tests);

@@ -159,7 +159,7 @@ static struct world *world_of_one_backend(uint32_t half_open)
 {
 	struct world *world = world_open(2 * MANY_ROUNDS, half_open);
 
-	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1 }, 1);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	return world;
 }
 
@@ -309,7 +309,7 @@ static void two_want_the_last_port(void **state)
 	};
 
 	world_snat_ports(world, 2000, 2000);
-	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1 }, 1);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	service_of(world, WEB)->timeouts.tcp_close = 1;
 	service_of(world, WEB)->timeouts.tcp_handshake = 1;
 	world->tables->runtime->time_wait = UINT32_MAX / 4;

@@ -14,7 +14,7 @@ static uint32_t service(struct world *world, uint32_t id, uint16_t port, uint8_t
 
 	world_service(world, id, WEIR, port, protocol, flags);
 	backend = world_backend(world, id, BACKEND_1, 80);
-	world_slots(world, id, WEIR_SCHEDULER_RR, &(struct slot_candidate){ backend, 1 }, 1);
+	world_slots(world, id, WEIR_SCHEDULER_RR, &(struct slot_candidate){ backend, 1, 0 }, 1);
 	return backend;
 }
 

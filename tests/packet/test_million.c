@@ -91,7 +91,7 @@ static struct walk walk(struct world *world)
 
 	memset(world->tables->audits, 0,
 	       world->tables->sizes.backends * sizeof(*world->tables->audits));
-	for (uint32_t first = 0; first < world->tables->records; first += CHUNK) {
+	for (uint32_t first = 0; first < world->tables->records;) {
 		struct weir_sweep chunk = { .first = first, .count = CHUNK };
 		double start = now_ms(), took;
 
@@ -103,6 +103,8 @@ static struct walk walk(struct world *world)
 		walk.sum.freed += chunk.freed;
 		walk.sum.established += chunk.established;
 		walk.sum.half_open += chunk.half_open;
+		assert_in_range(chunk.count, 1, CHUNK);
+		first += chunk.count;
 	}
 	return walk;
 }

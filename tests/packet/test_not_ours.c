@@ -223,6 +223,33 @@ static struct frame broadcast(void)
 	return datagram_to(IP4(255, 255, 255, 255), 53);
 }
 
+static struct frame to_group(struct frame frame, uint8_t first)
+{
+	frame.bytes[0] = first;
+	return frame;
+}
+
+static struct frame syn_in_a_broadcast_frame(void)
+{
+	struct frame frame = syn_to(WEIR, 8000);
+
+	memset(frame.bytes, 0xff, 6);
+	return frame;
+}
+
+static struct frame datagram_in_a_multicast_frame(void)
+{
+	return to_group(datagram_to(WEIR, 53), 0x01);
+}
+
+static struct frame malformed_in_a_multicast_frame(void)
+{
+	struct frame frame = to_group(syn_to(WEIR, 8000), 0x33);
+
+	frame.bytes[46] = 0; /* TCP header length */
+	return frame;
+}
+
 static void no_services(struct world *world)
 {
 	datapath_store((uint64_t *)&world->tables->root->listeners.word, 0);
@@ -284,6 +311,10 @@ static const struct row rows[] = {
 	PASSES("middle fragment to a service", NULL, middle_fragment, FRAGMENT),
 	PASSES("last fragment to a service", NULL, last_fragment, FRAGMENT),
 	PASSES("last fragment to another host", NULL, last_fragment_elsewhere, FRAGMENT),
+	PASSES("SYN in a broadcast frame", NULL, syn_in_a_broadcast_frame, NOT_UNICAST),
+	PASSES("datagram in a multicast frame", NULL, datagram_in_a_multicast_frame, NOT_UNICAST),
+	PASSES("broken header in a multicast frame", NULL, malformed_in_a_multicast_frame,
+	       NOT_UNICAST),
 	PASSES("another port of the service address", NULL, other_port, NOT_OURS),
 	PASSES("the service's port at another address", NULL, other_address, NOT_OURS),
 	PASSES("UDP to the port of a TCP service", NULL, service_port_of_the_other_protocol,

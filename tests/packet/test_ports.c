@@ -40,7 +40,8 @@ static struct world *crowded_in(uint32_t half_open, uint32_t used)
 
 	world_service(world, SERVICE, WEIR, 7000, PROTOCOL_TCP, 0);
 	backend = world_backend(world, SERVICE, BACKEND_1, 80);
-	world_slots(world, SERVICE, WEIR_SCHEDULER_RR, &(struct slot_candidate){ backend, 1 }, 1);
+	world_slots(world, SERVICE, WEIR_SCHEDULER_RR, &(struct slot_candidate){ backend, 1, 0 },
+		    1);
 	world_snat_ports(world, FIRST_PORT, FIRST_PORT + PORTS - 1);
 	for (uint32_t i = 0; i < used; i++) {
 		struct talk talk = talk_tcp(world, NEIGHBOUR,
@@ -333,7 +334,7 @@ static void protocols_have_ports_of_their_own(void **state)
 
 	world_service(world, SERVICE, WEIR, 7000, PROTOCOL_UDP, 0);
 	world_slots(world, SERVICE, WEIR_SCHEDULER_RR,
-		    &(struct slot_candidate){ world->backends - 1, 1 }, 1);
+		    &(struct slot_candidate){ world->backends - 1, 1, 0 }, 1);
 	for (uint32_t i = 0; i < 100; i++) {
 		struct talk talk = client(world, i);
 

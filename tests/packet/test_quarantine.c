@@ -143,7 +143,7 @@ static void client_comes_again(void **state)
 	struct talk talk = talk_tcp(world, CLIENT, 20000), again;
 
 	set_times(world);
-	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1 }, 1);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	talk_establish(&talk);
 	assert_int_equal(talk.snat_port, 20000);
 	backend_closes(&talk);
@@ -183,7 +183,7 @@ static void taken_over_early(void **state)
 
 	set_times(world);
 	world_snat_ports(world, 2000, 2000);
-	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1 }, 1);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
 		struct talk old = talk_tcp(world, CLIENT, 40000), new;
 		const struct weir_flow4 *record;
@@ -254,7 +254,7 @@ static void not_from_the_living(void **state)
 	struct frame frame;
 
 	world_snat_ports(world, 2000, 2000);
-	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1 }, 1);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	talk_establish(&living);
 	for (int closing = 0; closing < 2; closing++) {
 		new.client_next = living.client_next + 100000;
@@ -276,7 +276,7 @@ static void kept_client_comes_again(void **state)
 
 	set_times(world);
 	service_of(world, WEB)->flags = WEIR_SERVICE_KEEP_CLIENT;
-	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1 }, 1);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	talk_establish(&talk);
 	assert_int_equal(talk.snat, CLIENT);
 	assert_int_equal(talk.snat_port, 20000);

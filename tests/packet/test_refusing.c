@@ -24,8 +24,8 @@ static uint32_t setup(struct world *world, enum weir_scheduler scheduler,
 	world_service(world, SERVICE, WEIR, 7000, PROTOCOL_TCP, 0);
 	for (uint32_t i = 0; i < BACKENDS; i++)
 		candidates[i] = (struct slot_candidate){
-			world_backend(world, SERVICE, BACKEND_1 + i, 80),
-			weights[i],
+			.backend = world_backend(world, SERVICE, BACKEND_1 + i, 80),
+			.weight = weights[i],
 		};
 	world_slots(world, SERVICE, scheduler, candidates, BACKENDS);
 	return candidates[0].backend;

@@ -75,6 +75,27 @@ static void rr_over_many(void **state)
 				 (start + i) % 7);
 }
 
+/* A flow that nobody could have had does not use up a turn. One that its backend has no port for does. */
+static void rr_keeps_its_turn(void **state)
+{
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_RR, 3, NULL);
+	uint32_t start = backend_of(world, first, CLIENT, 39999);
+	struct segment syn = syn_from(CLIENT, 50000);
+	struct frame frame = frame_of(&syn);
+
+	for (uint16_t i = 1; i <= 6; i++) {
+		world->tables->runtime->flows_limit = 0;
+		assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_FLOWS_FULL);
+		world->tables->runtime->flows_limit = 1000;
+		assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(40000 + i)),
+				 (start + i) % 3);
+	}
+	world->tables->backends[first + (start + 1) % 3].snat.length = 0;
+	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_SNAT_EXHAUSTED);
+	assert_int_equal(backend_of(world, first, CLIENT, 50000), (start + 2) % 3);
+}
+
 static void wrr_1_to_2(void **state)
 {
 	const uint32_t weights[] = { 1, 2 };
@@ -326,6 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		world_test(rr_alternates),
 		world_test(rr_over_many),
+		world_test(rr_keeps_its_turn),
 		world_test(wrr_1_to_2),
 		world_test(wrr_5_1_1_is_smooth),
 		world_test(hash_halves_even_ports),

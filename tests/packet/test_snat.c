@@ -17,7 +17,7 @@ static struct talk alone(struct world *world, uint32_t client, uint16_t port)
 
 		world_service(world, 30, WEIR, 7000, PROTOCOL_TCP, 0);
 		backend = world_backend(world, 30, BACKEND_1, 80);
-		world_slots(world, 30, WEIR_SCHEDULER_RR, &(struct slot_candidate){ backend, 1 },
+		world_slots(world, 30, WEIR_SCHEDULER_RR, &(struct slot_candidate){ backend, 1, 0 },
 			    1);
 	}
 	talk.service_port = 7000;

@@ -148,7 +148,7 @@ static void entries_of_others_stay(void **state)
 	struct world *world = *state;
 	struct talk talk = talk_tcp(world, CLIENT, 20000);
 
-	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1 }, 1);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	talk_establish(&talk);
 	talk_client(&talk, RST, 0);
 	talk_open(&talk); /* the same tuples, another record; the old one is dead */
@@ -234,6 +234,41 @@ static void in_chunks(void **state)
 	chunk = (struct weir_sweep){ .first = world->tables->records - 1, .count = 100 };
 	assert_int_equal(datapath_sweep(world->datapath, &chunk), 0);
 	assert_int_equal(chunk.half_open, 0);
+	assert_int_equal(chunk.count, 1);
+}
+
+/* Where much expires, a chunk ends early and says how far it came. */
+static void cut_short(void **state)
+{
+	struct world *world = world_open(4000, 4000);
+	struct weir_sweep chunk = { .count = 4000 };
+	uint32_t expired = 0, chunks = 0;
+
+	for (uint16_t i = 0; i < 3000; i++) {
+		struct segment syn = tcp_segment(CLIENT, (uint16_t)(10000 + i), WEIR, 8000, SYN);
+		struct frame frame = frame_of(&syn);
+
+		assert_int_equal(world_run_quickly(world, &frame), XDP_TX);
+	}
+	set_timeouts(world);
+	for (uint32_t i = 0; i < 3000; i++)
+		flow_age(world, &world->tables->flows4[i], jiffies_of_ms(world, 11000));
+	while (chunk.first < 4000) {
+		chunk.count = 4000 - chunk.first;
+		assert_int_equal(datapath_sweep(world->datapath, &chunk), 0);
+		assert_int_equal(chunk.expired, chunks < 2 ? 1024 : 3000 - 2 * 1024);
+		assert_int_equal(chunk.count, chunks < 2 ? 1024 : 4000 - 2 * 1024);
+		expired += chunk.expired;
+		chunk.first += chunk.count;
+		chunks++;
+	}
+	assert_int_equal(expired, 3000);
+	assert_flows(world, 0, 0, 0);
+	chunk = (struct weir_sweep){ .count = 4000 };
+	assert_int_equal(datapath_sweep(world->datapath, &chunk), 0);
+	assert_int_equal(chunk.freed, 3000); /* which is less work */
+	assert_int_equal(chunk.count, 4000);
+	world_close(world);
 }
 
 /* Ports and room come back: full, expired, full again, ten times over. */
@@ -269,6 +304,7 @@ int main(void)
 		cmocka_unit_test(ids_come_round),
 		world_test(audit),
 		world_test(in_chunks),
+		cmocka_unit_test(cut_short),
 		cmocka_unit_test(everything_comes_back),
 	};
 

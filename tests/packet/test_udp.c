@@ -92,7 +92,7 @@ static void beside_tcp(void **state)
 
 	world_service(world, 20, WEIR, 8000, PROTOCOL_UDP, 0);
 	world_slots(world, 20, WEIR_SCHEDULER_RR,
-		    &(struct slot_candidate){ world_backend(world, 20, BACKEND_1, 8000), 1 }, 1);
+		    &(struct slot_candidate){ world_backend(world, 20, BACKEND_1, 8000), 1, 0 }, 1);
 	tcp = talk_tcp(world, CLIENT, 20000);
 	udp = talk_udp(world, CLIENT, 20000);
 	udp.service_port = 8000;

@@ -30,7 +30,7 @@ static void truth_add(const struct weir_flow4 *flow, struct truth *truth)
 	truth->flows[state]++;
 	if (state != WEIR_FLOW_FREE)
 		truth->records++;
-	if (is_live(state) || state == WEIR_FLOW_QUARANTINE)
+	if (is_live(state) || state == WEIR_FLOW_KILLED || state == WEIR_FLOW_QUARANTINE)
 		load->snat_ports++;
 	if (!is_live(state))
 		return;
@@ -101,10 +101,11 @@ static void verify_index(const struct world *world)
 	read_index(world, seen);
 	for (uint32_t i = 0; i < world->tables->records; i++) {
 		uint8_t state = world->tables->flows4[i].control.state;
+		bool found = is_live(state) || state == WEIR_FLOW_KILLED;
 		bool rests = state == WEIR_FLOW_QUARANTINE;
 
-		assert_int_equal(seen[i][WEIR_FROM_CLIENT], is_live(state));
-		assert_int_equal(seen[i][WEIR_FROM_BACKEND], is_live(state) || rests);
+		assert_int_equal(seen[i][WEIR_FROM_CLIENT], found);
+		assert_int_equal(seen[i][WEIR_FROM_BACKEND], found || rests);
 	}
 	free(seen);
 }
@@ -122,7 +123,7 @@ void world_verify(struct world *world)
 	assert_int_equal(world->counters.packets, world->sent);
 
 	truth_read(world, &truth);
-	for (int state = WEIR_FLOW_HALF_OPEN; state <= WEIR_FLOW_CLOSING; state++)
+	for (int state = WEIR_FLOW_HALF_OPEN; state <= WEIR_FLOW_KILLED; state++)
 		assert_int_equal(world->counters.flows[state], truth.flows[state]);
 	assert_int_equal(shared->records, truth.records);
 	assert_int_equal(shared->udp_established, truth.udp_established);

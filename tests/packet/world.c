@@ -143,8 +143,8 @@ static void two_backends(struct world *world, uint32_t service, uint16_t first_p
 			 uint16_t second_port)
 {
 	struct slot_candidate both[2] = {
-		{ world_backend(world, service, BACKEND_1, first_port), 1 },
-		{ world_backend(world, service, BACKEND_2, second_port), 1 },
+		{ world_backend(world, service, BACKEND_1, first_port), 1, 0 },
+		{ world_backend(world, service, BACKEND_2, second_port), 1, 0 },
 	};
 
 	world_slots(world, service, WEIR_SCHEDULER_RR, both, 2);
@@ -189,9 +189,9 @@ static void map_records(struct world *world)
 	assert_true(world->flows4 != MAP_FAILED);
 }
 
-struct world *world_open(uint32_t flows, uint32_t half_open)
+struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open)
 {
-	const struct datapath_sizes sizes = {
+	return (struct datapath_sizes){
 		.flows = flows,
 		.half_open = half_open,
 		.services = 64,
@@ -202,26 +202,48 @@ struct world *world_open(uint32_t flows, uint32_t half_open)
 		.snat_addresses = 16,
 		.port_queues = 4,
 	};
+}
+
+void world_use(struct world *world, struct datapath *datapath)
+{
+	if (world->flows4)
+		munmap(world->flows4, world->tables->records * sizeof(*world->flows4));
+	datapath_close(world->datapath);
+	world->datapath = datapath;
+	world->tables = datapath ? datapath_tables(datapath) : NULL;
+	world->flows4 = NULL;
+	if (datapath)
+		map_records(world);
+}
+
+struct world *world_of(struct datapath *datapath)
+{
 	struct world *world = calloc(1, sizeof(*world));
-	struct error error;
 
 	assert_non_null(world);
-	if (datapath_open(&sizes, &world->datapath, &error)) {
+	world_use(world, datapath);
+	configure(world);
+	return world;
+}
+
+struct world *world_open(uint32_t flows, uint32_t half_open)
+{
+	const struct datapath_sizes sizes = world_sizes(flows, half_open);
+	struct datapath *datapath;
+	struct error error;
+
+	if (datapath_open(&sizes, NULL, &datapath, NULL, &error)) {
 		print_error("%s\n", error.text);
 		fail();
 	}
-	world->tables = datapath_tables(world->datapath);
-	map_records(world);
-	configure(world);
-	return world;
+	return world_of(datapath);
 }
 
 void world_close(struct world *world)
 {
 	world_verify(world);
 	world_verify_ids(world);
-	munmap(world->flows4, world->tables->records * sizeof(*world->flows4));
-	datapath_close(world->datapath);
+	world_use(world, NULL);
 	free(world);
 }
 

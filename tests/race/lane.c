@@ -9,7 +9,6 @@
 #include "tests/race/storm.h"
 
 #define PORTS_PER_ADDRESS 20000
-#define FIRST_PORT 40000
 #define PAYLOAD 20
 
 enum {
@@ -84,7 +83,7 @@ static uint32_t next_random(struct storm_lane *lane)
 static struct talk talk_of(struct storm *storm, uint32_t number, uint8_t protocol, uint32_t pair)
 {
 	uint32_t address = IP4(10, 0, 1, 0) + number / PORTS_PER_ADDRESS;
-	uint16_t port = (uint16_t)(FIRST_PORT + number % PORTS_PER_ADDRESS);
+	uint16_t port = (uint16_t)(STORM_FIRST_PORT + number % PORTS_PER_ADDRESS);
 	const struct weir_backend *backend = &storm->world->tables->backends[pair >> 16];
 	struct talk talk = protocol == PROTOCOL_TCP ? talk_tcp(storm->world, address, port) :
 						      talk_udp(storm->world, address, port);
@@ -98,8 +97,9 @@ static struct talk talk_of(struct storm *storm, uint32_t number, uint8_t protoco
 
 static bool client_number(const struct storm *storm, uint32_t address, uint16_t port, uint32_t *ret)
 {
-	*ret = (address - IP4(10, 0, 1, 0)) * PORTS_PER_ADDRESS + port - FIRST_PORT;
-	return address >= IP4(10, 0, 1, 0) && port >= FIRST_PORT && *ret < storm->client_count;
+	*ret = (address - IP4(10, 0, 1, 0)) * PORTS_PER_ADDRESS + port - STORM_FIRST_PORT;
+	return address >= IP4(10, 0, 1, 0) && port >= STORM_FIRST_PORT &&
+	       *ret < storm->client_count;
 }
 
 static struct segment segment_of(struct talk *talk, uint32_t number, uint32_t flows, int packet)
@@ -189,6 +189,10 @@ static void check_back(struct storm_lane *lane, uint32_t pair, const struct segm
 	struct segment wanted;
 	struct talk talk;
 
+	if (address == in->source && get16(ip + 22) == in->source_port && ip[33] & RST) {
+		lane->answered++; /* the flow was killed */
+		return;
+	}
 	lane->forwarded++;
 	if (!client_number(lane->storm, address, get16(ip + 22), &number)) {
 		lane_fail(lane, "a reply to %#x, port %u, who is no client", address,

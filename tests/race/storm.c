@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tests/race/storm.h"
 
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -40,9 +41,22 @@ static void walk(struct storm *storm)
 	storm->walks++;
 }
 
+/* The flows of one client after the other, and sometimes of all. */
+static void kill_some(struct storm *storm, uint32_t round)
+{
+	struct weir_kill kill = { .count = storm->world->tables->records };
+
+	if (round % 8)
+		kill.client_port = htons(
+			(uint16_t)(STORM_FIRST_PORT + round * 7 % storm->client_count));
+	if (!datapath_kill(storm->world->datapath, &kill))
+		storm->killed += kill.killed;
+}
+
 static void *sweeper_main(void *user)
 {
 	struct storm *storm = user;
+	uint32_t round = 0;
 	cpu_set_t both;
 
 	/* On either CPU: it gets between two instructions of itself only as a preempted task. */
@@ -57,6 +71,10 @@ static void *sweeper_main(void *user)
 			datapath_find_ports(storm->world->datapath, &search);
 		}
 		walk(storm);
+		for (int i = 0; storm->plan->kills && i < 16; i++) {
+			kill_some(storm, round++);
+			pause_ms(1);
+		}
 		datapath_grace();
 		sched_yield();
 	}
@@ -166,11 +184,11 @@ static void report(const struct storm *storm)
 	for (uint32_t id = 1; id < storm->world->backends; id++)
 		flows += storm->world->tables->loads[id].total;
 	printf("# %lu + %lu packets: %lu forwarded, %lu answered, %lu passed, %lu dropped; %lu "
-	       "flows; %lu walks: %lu expired, %lu freed\n",
+	       "flows; %lu walks: %lu expired, %lu freed, %lu killed\n",
 	       lanes[0].sent, lanes[1].sent, lanes[0].forwarded + lanes[1].forwarded,
 	       lanes[0].answered + lanes[1].answered, lanes[0].passed + lanes[1].passed,
 	       lanes[0].dropped + lanes[1].dropped, flows, storm->walks, storm->expired,
-	       storm->freed);
+	       storm->freed, storm->killed);
 	for (int i = 0; i < STORM_LANES; i++)
 		if (lanes[i].failure[0])
 			print_error("CPU %d: %s\n", i, lanes[i].failure);

@@ -15,6 +15,7 @@
 
 #define STORM_LANES 2
 #define STORM_RECENT 64
+#define STORM_FIRST_PORT 40000 /* of clients */
 /* Flows that one client tuple can be told apart by. */
 #define STORM_PAIRS 4
 
@@ -45,6 +46,7 @@ struct storm_plan {
 	uint32_t timeout_ms; /* of flows */
 	uint32_t time_wait_ms;
 	bool queues; /* of free source ports */
+	bool kills;  /* flows of one client after the other are killed */
 	uint8_t weights[ACTS];
 };
 
@@ -75,7 +77,7 @@ struct storm {
 	atomic_bool stop;
 	struct storm_lane lanes[STORM_LANES];
 	pthread_t sweeper;
-	uint64_t walks, expired, freed, established,
+	uint64_t walks, expired, freed, killed, established,
 		quarantine; /* as the sweep saw them, all told */
 	uint64_t goal;      /* packets, all told */
 	uint32_t *kept_ids;

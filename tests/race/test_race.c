@@ -160,6 +160,36 @@ static void everything(void **state)
 	storm_run(&plan);
 }
 
+/* Flows of all states are killed while packets are on their way through them. */
+static void killed_meanwhile(void **state)
+{
+	static const struct storm_plan plan = {
+		.flows = 48,
+		.half_open = 16,
+		.ids = 128,
+		.clients = 12,
+		.first_port = 2000,
+		.last_port = 2031,
+		.seconds = 4,
+		.timeout_ms = 40,
+		.time_wait_ms = 12,
+		.kills = true,
+		.weights = { [ACT_SYN] = 10,
+			     [ACT_SYN_ACK] = 10,
+			     [ACT_ACK] = 10,
+			     [ACT_DATA] = 15,
+			     [ACT_ANSWER] = 15,
+			     [ACT_RESET] = 3,
+			     [ACT_OPEN] = 15,
+			     [ACT_CLOSE] = 5,
+			     [ACT_BACKEND_CLOSE] = 7,
+			     [ACT_DATAGRAM] = 10,
+			     [ACT_DATAGRAM_BACK] = 10 },
+	};
+
+	storm_run(&plan);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +200,7 @@ int main(void)
 		cmocka_unit_test(records_come_again),
 		cmocka_unit_test(syn_on_closing),
 		cmocka_unit_test(everything),
+		cmocka_unit_test(killed_meanwhile),
 	};
 
 	return packet_tests(tests);

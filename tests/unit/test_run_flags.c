@@ -251,8 +251,8 @@ static void test_usage(void **state)
 		{ GOOD "-i eth1", "-i: given twice; expected once" },
 		{ GOOD "--mode nat --mode=nat", "--mode: given twice; expected once" },
 		{ GOOD "--flows 1 --flows 2", "--flows: given twice; expected once" },
-		{ "-c weir.yaml", "-c: a configuration file is not supported yet; use -i, --listen "
-				  "and --backends" },
+		{ "-c weir.yaml", "-c: a configuration file goes with no other option; use it "
+				  "alone, or -i, --listen and --backends" },
 		{ "-i sixteen-letters-",
 		  "-i: 'sixteen-letters-' is no interface name; expected 1 to 15 characters "
 		  "without '/', ':' and blanks" },

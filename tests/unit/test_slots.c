@@ -14,7 +14,13 @@ static struct slot_candidate candidates[CANDIDATES];
 /* Backend ids that are not the indices, so that mixing them up is seen. */
 static void set_weight(size_t index, uint32_t weight)
 {
-	candidates[index] = (struct slot_candidate){ 1000 + 3 * (uint32_t)index, weight };
+	candidates[index] = (struct slot_candidate){ 1000 + 3 * (uint32_t)index, weight, 0 };
+}
+
+static void set_ramp(size_t index, uint32_t weight, uint32_t ramp)
+{
+	set_weight(index, weight);
+	candidates[index].ramp = ramp;
 }
 
 static size_t index_of(const struct weir_slot *slot)
@@ -41,6 +47,7 @@ static int build(enum weir_scheduler scheduler, size_t count, struct weir_slot *
 		assert_true(index_of(&(*ret)[i]) < count);
 		assert_int_equal((*ret)[i].backend, candidate->backend);
 		assert_int_equal((*ret)[i].weight, candidate->weight);
+		assert_int_equal((*ret)[i].ramp, candidate->ramp ? candidate->ramp : 256);
 	}
 	return length;
 }
@@ -321,6 +328,131 @@ static void test_no_memory(void **state)
 	}
 }
 
+/* A quarter of its fair share; the rest is the others', evenly. */
+static void test_ramp_of_rr(void **state)
+{
+	struct weir_slot *slots = NULL;
+	uint32_t share[4];
+	int length;
+
+	for (size_t i = 0; i < 4; i++)
+		set_ramp(i, 1, i == 2 ? 64 : 256);
+	length = build(WEIR_SCHEDULER_RR, 4, &slots);
+	assert_int_equal(length, SLOTS_MOST);
+	count_slots(slots, length, 4, share);
+	assert_int_equal(share[2], SLOTS_MOST / 16);
+	assert_int_equal(share[0], SLOTS_MOST / 16 * 5);
+	assert_int_equal(share[1], SLOTS_MOST / 16 * 5);
+	assert_int_equal(share[3], SLOTS_MOST / 16 * 5);
+	assert_smooth(slots, length, 4);
+	free(slots);
+	candidates[2].ramp = 256; /* all there: no more than it takes */
+	slots = NULL;
+	assert_int_equal(build(WEIR_SCHEDULER_RR, 4, &slots), 4);
+	free(slots);
+}
+
+static void test_ramp_of_wrr(void **state)
+{
+	struct weir_slot *slots = NULL;
+	uint32_t share[3];
+	int length;
+
+	set_ramp(0, 5, 128);
+	set_ramp(1, 2, 0);
+	set_ramp(2, 1, 256);
+	length = build(WEIR_SCHEDULER_WRR, 3, &slots);
+	count_slots(slots, length, 3, share);
+	assert_int_equal(share[0], length * 5 / 16);
+	assert_in_range(share[1], length * 22 / 48 - 1, length * 22 / 48 + 1);
+	assert_in_range(share[2], length * 11 / 48 - 1, length * 11 / 48 + 1);
+	assert_smooth(slots, length, 3);
+	free(slots);
+}
+
+/* Nobody else is there to take what they must not get. */
+static void test_all_ramp(void **state)
+{
+	struct weir_slot *slots = NULL;
+	uint32_t share[2];
+	int length;
+
+	set_ramp(0, 1, 1);
+	set_ramp(1, 1, 3);
+	length = build(WEIR_SCHEDULER_RR, 2, &slots);
+	count_slots(slots, length, 2, share);
+	assert_int_equal(share[0], length / 4);
+	assert_int_equal(share[1], length / 4 * 3);
+	free(slots);
+}
+
+/* Less than a slot is none. */
+static void test_ramp_begins_with_nothing(void **state)
+{
+	struct weir_slot *slots = NULL;
+	uint32_t share[100];
+	int length;
+
+	for (size_t i = 0; i < 100; i++)
+		set_ramp(i, 1, i ? 256 : 1);
+	length = build(WEIR_SCHEDULER_RR, 100, &slots);
+	count_slots(slots, length, 100, share);
+	assert_int_equal(share[0], 0);
+	for (size_t i = 1; i < 100; i++)
+		assert_in_range(share[i], length / 99, length / 99 + 1);
+	free(slots);
+}
+
+/* Never more than its part, whatever the others are; those in full swing have a slot at least. */
+static void test_ramps_at_random(void **state)
+{
+	static uint32_t share[CANDIDATES];
+
+	for (size_t count = 2; count <= 1000; count = count * 3 / 2 + 1) {
+		struct weir_slot *slots = NULL;
+		uint64_t total = 0;
+		bool heavy = count % 2;
+		int length;
+
+		for (size_t i = 0; i < count; i++) {
+			if (heavy) /* the ramping ones are nearly there, and all the weight */
+				set_ramp(i, i % 2 ? 1 : 256, i % 2 ? 256 : 255);
+			else
+				set_ramp(i, 1 + random_below(256), 1 + random_below(256));
+			total += candidates[i].weight;
+		}
+		candidates[count - 1].ramp = 256;
+		length = build(WEIR_SCHEDULER_WRR, count, &slots);
+		count_slots(slots, length, count, share);
+		for (size_t i = 0; i < count; i++) {
+			if (candidates[i].ramp == 256)
+				assert_true(share[i] > 0);
+			else
+				assert_true(share[i] * total * 256 <= (uint64_t)length *
+									      candidates[i].weight *
+									      candidates[i].ramp);
+		}
+		free(slots);
+	}
+}
+
+/* These look at the ramp when they pick, or not at all. */
+static void test_ramp_of_others(void **state)
+{
+	struct weir_slot *slots = NULL;
+
+	for (size_t i = 0; i < 5; i++)
+		set_ramp(i, 1 + (uint32_t)i, 10);
+	assert_int_equal(build(WEIR_SCHEDULER_LC, 5, &slots), 5);
+	free(slots);
+	slots = NULL;
+	assert_int_equal(build(WEIR_SCHEDULER_WLC, 5, &slots), 5);
+	free(slots);
+	slots = NULL;
+	assert_int_equal(build(WEIR_SCHEDULER_HASH, 5, &slots), 15);
+	free(slots);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +468,12 @@ int main(void)
 		cmocka_unit_test(test_ordinary_tables_stay_small),
 		cmocka_unit_test(test_rounded_order_is_smooth_too),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_ramp_of_rr),
+		cmocka_unit_test(test_ramp_of_wrr),
+		cmocka_unit_test(test_all_ramp),
+		cmocka_unit_test(test_ramp_begins_with_nothing),
+		cmocka_unit_test(test_ramps_at_random),
+		cmocka_unit_test(test_ramp_of_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

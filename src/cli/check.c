@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "src/base/cleanup.h"
+#include "src/cli/command.h"
+#include "src/model/config_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_FILE "/etc/weir/weir.yaml"
+
+struct findings {
+	const char *file;
+	json_t *errors; /* NULL: they are printed */
+	bool no_memory;
+};
+
+static void take_error(size_t line, size_t column, const char *text, void *user)
+{
+	struct findings *findings = user;
+
+	if (!findings->errors)
+		fprintf(stderr, "%s:%zu:%zu: error: %s\n", findings->file, line, column, text);
+	else if (json_array_append_new(findings->errors,
+				       json_pack("{s:I, s:I, s:s}", "line", (json_int_t)line,
+						 "column", (json_int_t)column, "text", text)) < 0)
+		findings->no_memory = true;
+}
+
+static int compare_endpoints(const void *left, const void *right)
+{
+	const struct endpoint *a = left, *b = right;
+	int r = memcmp(&a->address, &b->address, sizeof(a->address));
+
+	return r ? r : (int)a->port - (int)b->port;
+}
+
+/* How many places there are that weir talks to from its own addresses; -1: no memory. */
+static long count_snat_backends(const struct config *config)
+{
+	_cleanup_free_ struct endpoint *all = NULL;
+	size_t count = 0;
+	long distinct = 0;
+
+	for (size_t i = 0; i < config->service_count; i++)
+		count += config->services[i].keep_client ? 0 : config->services[i].backend_count;
+	all = calloc(count + 1, sizeof(*all));
+	if (!all)
+		return -1;
+	count = 0;
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct config_service *service = &config->services[i];
+
+		for (size_t j = 0; !service->keep_client && j < service->backend_count; j++)
+			all[count++] = service->backends[j].endpoint;
+	}
+	qsort(all, count, sizeof(*all), compare_endpoints);
+	for (size_t i = 0; i < count; i++)
+		distinct += !i || compare_endpoints(&all[i - 1], &all[i]) != 0;
+	return distinct;
+}
+
+/* What can be said without looking at the host, which takes ports for itself. -1: no memory. */
+static int warn_of_shortage(const struct config *config, char *text, size_t size)
+{
+	const struct config_snat *snat = &config->snat;
+	const unsigned int ports = snat->last_port - snat->first_port + 1U;
+	const size_t addresses = snat->address_count ? snat->address_count : 1;
+	const long backends = count_snat_backends(config);
+	uint64_t capacity;
+
+	text[0] = '\0';
+	if (backends < 0)
+		return -1;
+	capacity = (uint64_t)ports * addresses * (uint64_t)backends;
+	if (backends && capacity < config->limits.flows)
+		snprintf(text, size,
+			 "snat: %u ports of %zu address%s towards %ld backend%s are enough for "
+			 "%" PRIu64 " flows, fewer than limits.flows, %" PRIu32
+			 "; add addresses to snat.addresses",
+			 ports, addresses, addresses == 1 ? "" : "es", backends,
+			 backends == 1 ? "" : "s", capacity, config->limits.flows);
+	return 0;
+}
+
+static int print_json(bool valid, const json_t *errors, const char *warning)
+{
+	json_auto_t *document = json_pack("{s:b, s:O, s:[]}", "valid", valid, "errors", errors,
+					  "warnings");
+
+	if (!document || (warning[0] && json_array_append_new(json_object_get(document, "warnings"),
+							      json_string(warning)) < 0))
+		return cli_fail("no memory");
+	if (json_dumpf(document, stdout, JSON_COMPACT) < 0)
+		return cli_fail("cannot write to stdout: %s", strerror(errno));
+	putchar('\n');
+	return valid ? EXIT_DONE : EXIT_FAILED;
+}
+
+static int print_valid(const char *file, const struct config *config, const char *warning)
+{
+	size_t backends = 0;
+
+	for (size_t i = 0; i < config->service_count; i++)
+		backends += config->services[i].backend_count;
+	printf("%s: valid: %zu service%s, %zu backend%s\n", file, config->service_count,
+	       config->service_count == 1 ? "" : "s", backends, backends == 1 ? "" : "s");
+	if (warning[0])
+		fprintf(stderr, "%s: warning: %s\n", file, warning);
+	return EXIT_DONE;
+}
+
+static int check(const char *file, bool json)
+{
+	_cleanup_(config_free) struct config config;
+	json_auto_t *errors = json ? json_array() : NULL;
+	struct findings findings = { .file = file, .errors = errors };
+	char warning[256] = "";
+	int r;
+
+	config_init(&config);
+	r = config_file_load(file, &config, take_error, &findings);
+	if (r == 0 && warn_of_shortage(&config, warning, sizeof(warning)) < 0)
+		r = -ENOMEM;
+	if (r == -ENOMEM || findings.no_memory || (json && !errors))
+		return cli_fail("no memory");
+	if (r < 0 && r != -EINVAL)
+		return cli_fail("%s: cannot be read: %s", file, strerror(-r));
+	if (json)
+		return print_json(r == 0, errors, warning);
+	return r == 0 ? print_valid(file, &config, warning) : EXIT_FAILED;
+}
+
+int command_check(const struct cli *cli, const struct command *command, int argc, char *argv[])
+{
+	const char *file = NULL, *value;
+
+	for (int i = 0; i < argc; i++) {
+		if (strncmp(argv[i], "-c", 2) != 0 || (argv[i][2] && argv[i][2] != '='))
+			return cli_misuse(command,
+					  argv[i][0] == '-' ? "unknown option '%s'" :
+							      "'%s' is one argument too many",
+					  argv[i]);
+		value = argv[i][2] ? argv[i] + 3 : argv[++i];
+		if (!value || !value[0])
+			return cli_misuse(command, "-c: FILE is missing");
+		if (file)
+			return cli_misuse(command, "-c is given twice");
+		file = value;
+	}
+	return check(file ? file : DEFAULT_FILE, cli->json);
+}

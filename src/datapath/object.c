@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "src/base/cleanup.h"
+#include "src/datapath/internal.h"
+#include "weir.skel.h"
+
+#define VERIFIER_LOG_SIZE (64 * 1024)
+
+static size_t page_align(size_t length)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (length + page - 1) / page * page;
+}
+
+/* An array's values lie at multiples of 8 bytes. */
+static size_t array_memory(const struct bpf_map *map)
+{
+	size_t value = (bpf_map__value_size(map) + 7) & ~7UL;
+
+	return page_align(value * bpf_map__max_entries(map));
+}
+
+/* Maps an array's memory into this process. NULL and errno on failure. */
+static void *map_array(struct datapath *datapath, const struct bpf_map *map, int protection)
+{
+	size_t length = array_memory(map);
+	void *memory = mmap(NULL, length, protection, MAP_SHARED, bpf_map__fd(map), 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	datapath->mappings[datapath->mapping_count++] = (struct mapping){ memory, length };
+	return memory;
+}
+
+int object_map_tables(struct datapath *datapath)
+{
+	struct datapath_tables *tables = &datapath->tables;
+	struct weir *skeleton = datapath->skeleton;
+	const int both = PROT_READ | PROT_WRITE;
+
+	tables->root = map_array(datapath, skeleton->maps.root, both);
+	tables->runtime = map_array(datapath, skeleton->maps.runtime, both);
+	tables->listeners = map_array(datapath, skeleton->maps.listeners, both);
+	tables->services = map_array(datapath, skeleton->maps.services, both);
+	tables->service_names = map_array(datapath, skeleton->maps.service_names, both);
+	tables->service_state = map_array(datapath, skeleton->maps.service_state, both);
+	tables->slots = map_array(datapath, skeleton->maps.slots, both);
+	tables->backends = map_array(datapath, skeleton->maps.backends, both);
+	tables->loads = map_array(datapath, skeleton->maps.loads, both);
+	tables->audits = map_array(datapath, skeleton->maps.audits, both);
+	tables->hops = map_array(datapath, skeleton->maps.next_hops, both);
+	tables->snat_addresses = map_array(datapath, skeleton->maps.snat_addresses, both);
+	tables->snat_ports = map_array(datapath, skeleton->maps.snat_ports, both);
+	tables->shared = map_array(datapath, skeleton->maps.shared, both);
+	tables->flows4 = map_array(datapath, skeleton->maps.flows4, PROT_READ);
+	datapath->meta = map_array(datapath, skeleton->maps.meta, both);
+	if (!tables->root || !tables->runtime || !tables->listeners || !tables->services ||
+	    !tables->service_state || !tables->slots || !tables->backends || !tables->loads ||
+	    !tables->audits || !tables->hops || !tables->snat_addresses || !tables->snat_ports ||
+	    !tables->shared || !tables->flows4 || !tables->service_names || !datapath->meta)
+		return -errno;
+	return 0;
+}
+
+/*
+ * When all flows are in use, a bucket of fifteen places has 2.7 entries on average: one tuple in
+ * six million finds it full. The spare ones keep that true of very small tables.
+ */
+static uint32_t index_buckets(uint32_t flows)
+{
+	return flows / 4 * 3 + 64;
+}
+
+/* Secret, so that nobody can choose clients that all meet in one bucket. */
+static int draw_index_key(struct weir *skeleton)
+{
+	uint64_t key[4];
+
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		return -errno;
+	for (size_t i = 0; i < 4; i++)
+		skeleton->rodata->index_key[i] = key[i];
+	return 0;
+}
+
+static int set_sizes(struct datapath *datapath, struct error *error)
+{
+	const struct datapath_sizes *sizes = &datapath->tables.sizes;
+	struct weir *skeleton = datapath->skeleton;
+	uint32_t records = sizes->flows + RECORDS_SPARE;
+	uint32_t buckets = index_buckets(sizes->flows);
+	const struct {
+		struct bpf_map *map;
+		uint32_t entries;
+	} wanted[] = {
+		{ skeleton->maps.listeners, sizes->listeners },
+		{ skeleton->maps.services, sizes->services },
+		{ skeleton->maps.service_names, sizes->services },
+		{ skeleton->maps.service_state, sizes->services },
+		{ skeleton->maps.slots, sizes->slots },
+		{ skeleton->maps.backends, sizes->backends },
+		{ skeleton->maps.loads, sizes->backends },
+		{ skeleton->maps.audits, sizes->backends },
+		{ skeleton->maps.traffic, sizes->backends },
+		{ skeleton->maps.next_hops, sizes->hops },
+		{ skeleton->maps.snat_addresses, sizes->snat_addresses },
+		{ skeleton->maps.snat_ports, 2 },
+		{ skeleton->maps.port_queues, sizes->port_queues },
+		{ skeleton->maps.ring, sizes->half_open },
+		{ skeleton->maps.flows4, records },
+		{ skeleton->maps.index4, buckets },
+		{ skeleton->maps.free_records, records },
+	};
+
+	int r = 0;
+
+	for (size_t i = 0; !r && i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		r = bpf_map__set_max_entries(wanted[i].map, wanted[i].entries);
+	if (r)
+		return error_set(error, r, "cannot set table sizes: %s", strerror(-r));
+	datapath->tables.records = records;
+	skeleton->rodata->half_open_places = sizes->half_open;
+	skeleton->rodata->index_buckets = buckets;
+	r = draw_index_key(skeleton);
+	return r ? error_set(error, r, "cannot draw random numbers: %s", strerror(-r)) : 0;
+}
+
+int object_run(const struct bpf_program *program, void *context, size_t size)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = context, .ctx_size_in = (uint32_t)size);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(program), &options);
+}
+
+int object_reset_reasons(struct datapath *datapath)
+{
+	return object_run(datapath->skeleton->progs.weir_reset_reasons, NULL, 0);
+}
+
+int object_load(struct datapath *datapath, struct error *error)
+{
+	_cleanup_free_ char *verifier = calloc(1, VERIFIER_LOG_SIZE);
+	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = verifier,
+		    .kernel_log_size = VERIFIER_LOG_SIZE);
+	struct weir *skeleton;
+	size_t length;
+	int r;
+
+	if (!verifier)
+		return error_set(error, -ENOMEM, "out of memory");
+	skeleton = datapath->skeleton = weir__open_opts(&options);
+	if (!skeleton)
+		return error_set(error, -errno, "cannot open the BPF object: %s", strerror(errno));
+	r = datapath->adopted ? pins_adopt(datapath, error) : set_sizes(datapath, error);
+	if (r)
+		return r;
+	r = weir__load(skeleton);
+	if (r == -EPERM)
+		return error_set(error, r,
+				 "cannot load the BPF program: %s; weir needs root, or "
+				 "CAP_BPF + CAP_NET_ADMIN + CAP_PERFMON",
+				 strerror(-r));
+	if (r) {
+		/* The verifier's last words are the ones that matter. */
+		length = strlen(verifier);
+		return error_set(error, r, "cannot load the BPF program: %s%s%s", strerror(-r),
+				 length ? ": " : "", verifier + (length > 300 ? length - 300 : 0));
+	}
+	return 0;
+}

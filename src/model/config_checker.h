@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+#include "src/model/config.h"
+
+/* Of src/model/config_check*.c alone: who counts what they find and passes it on. */
+struct checker {
+	config_report_fn report;
+	void *user;
+	int found;
+};
+
+struct checker_path {
+	char text[64];
+};
+
+__attribute__((format(printf, 1, 2))) struct checker_path checker_path(const char *format, ...);
+__attribute__((format(printf, 3, 4))) void checker_tell(struct checker *checker, const char *path,
+							const char *format, ...);
+
+/* How a service is called in a message; a name may lack its end. */
+#define SERVICE "service %.63s"
+
+/* I2, I3, I4 and the second half of I1. 0, or -ENOMEM. */
+int config_check_doubles(const struct config *config, struct checker *checker);
+void config_check_health(const struct config_service *service, size_t index,
+			 struct checker *checker);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+#include "src/daemon/internal.h"
+
+#include "tests/daemon/fixture.h"
+
+/*
+ * A daemon over tables in plain memory, with stand-ins for the datapath, the resolver, the health
+ * checks and the sweep. The tables outlive a daemon, as pinned ones do.
+ */
+enum {
+	TABLE_SERVICES = 8,
+	TABLE_BACKENDS = 16,
+	TABLE_SLOTS = 64,
+	TABLE_LISTENERS = 32,
+	TABLE_HOPS = 16,
+	TABLE_SOURCES = 8,
+	TABLE_GATEWAYS = 4,
+};
+
+/* What lies in the datapath. */
+struct memory {
+	struct weir_root root;
+	struct weir_runtime runtime;
+	struct weir_shared shared;
+	struct weir_listener listeners[TABLE_LISTENERS];
+	struct weir_service services[TABLE_SERVICES];
+	struct weir_service_name service_names[TABLE_SERVICES];
+	struct weir_service_state service_state[TABLE_SERVICES];
+	struct weir_slot slots[TABLE_SLOTS];
+	struct weir_backend backends[TABLE_BACKENDS];
+	struct weir_load loads[TABLE_BACKENDS];
+	struct weir_hop hops[TABLE_HOPS];
+	struct weir_address snat_addresses[TABLE_SOURCES];
+	struct weir_gateway_key gateways[TABLE_GATEWAYS];
+	uint16_t gateway_hops[TABLE_GATEWAYS]; /* 0: no gateway */
+};
+
+extern struct memory memory;
+
+/* What the stand-ins were asked for, since tables_begin(). */
+struct asked {
+	struct weir_kill kills[8];
+	unsigned int kill_count;
+	unsigned int resolved; /* addresses that the resolver has */
+	unsigned int watches;  /* health checks that run */
+	unsigned int begun;    /* that were ever begun */
+	unsigned int cleared;  /* traffic counters */
+	uint32_t forgotten;    /* id that the sweep was last told to forget */
+	int resolver_error;    /* its answer from now on */
+};
+
+extern struct asked asked;
+
+/* Empty tables. */
+void tables_clear(void);
+/* An empty daemon over what is in the tables. */
+void tables_begin(struct daemon *daemon);
+void tables_end(struct daemon *daemon);
+
+/* A grace period that began after now has ended. */
+void tables_pass_grace(struct daemon *daemon);
+
+/* What the resolver would tell of backend @id; @source 0: none. */
+void tables_tell(struct daemon *daemon, uint32_t id, bool reachable, uint32_t source);
+/* The same for every backend, all reachable. */
+void tables_tell_all(struct daemon *daemon);
+/* A check of backend @id has a first or another result. */
+void tables_check(struct daemon *daemon, uint32_t id, enum health_state state);
+
+/* The backends in the live slots of service @id, as letters in their order: id 1 is 'a'. */
+const char *tables_live(uint32_t id, char text[TABLE_SLOTS + 1]);
+/* Id of the service that the live listener table has at 192.0.2.1:@port; 0: none. */
+uint32_t tables_listener(uint16_t port);
