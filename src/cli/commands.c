@@ -83,7 +83,7 @@ static const struct command_option run_options[] = {
 
 #define CHANGES_STAY                                                                               \
 	"The change survives reload and restart until the file says something else about\n"        \
-	"it, or 'backend set ... reset'."
+	"it, or another command takes it back."
 
 /* Parsed by command_check(). */
 static const struct command_option check_options[] = {

@@ -28,8 +28,8 @@ static void on_changed(struct health_watch *watch, void *user)
 	struct daemon *daemon = user;
 	uint32_t id = backend - daemon->registry.backends;
 
-	/* The first result of a backend that is up is no news. */
-	if (report->state == HEALTH_DOWN || backend->was_down)
+	/* No news: up from the start, or a good check of one that is not yet believed to be up. */
+	if (report->state == HEALTH_DOWN ? !report->last_good : backend->was_down)
 		log_change(daemon, backend, report);
 	if (report->state == HEALTH_UP && backend->was_down)
 		checks_ramp(daemon, id);

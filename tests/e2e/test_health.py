@@ -253,6 +253,21 @@ def test_backup(lab, servers):
     assert echoes(connection)
 
 
+def test_backup_after_a_restart(lab, servers):
+    """It was well without being used: nobody is alarmed, and it is there when it is needed."""
+    wanted = config(service("web", 8000, 2, health=CHECK))
+    wanted["services"][0]["backends"][1]["backup"] = True
+    lab.run_file(wanted)
+    all_up(lab)
+    lab.weirs[-1].kill()
+    lab.run_file()
+    all_up(lab)
+    assert {visit(lab) for _ in range(10)} == {"backend-1"}
+    assert "down" not in lab.weirs[-1].log
+    stop_server(lab, servers, 1)
+    assert {visit(lab) for _ in range(10)} == {"backend-2"}
+
+
 @pytest.mark.parametrize("scheduler", ["rr", "lc"])
 def test_max_connections(lab, servers, scheduler):
     wanted = config(service("web", 8000, 2, scheduler=scheduler))

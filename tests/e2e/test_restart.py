@@ -18,7 +18,8 @@ IDLE = 500
 
 def wanted(count=BACKENDS, timeout="2h4m"):
     """HTTP over some backends, echo over all of them."""
-    return config(service("web", 8000, count, timeouts={"tcp": timeout}),
+    return config(service("web", 8000, count, timeouts={"tcp": timeout},
+                          health={"type": "tcp", "interval": "1s", "timeout": "1s"}),
                   service("echo", 9000, BACKENDS, protocol=["tcp", "udp"]))
 
 
