@@ -30,7 +30,7 @@ struct weir_root {
  * A place in `listeners`, an open-addressing hash table (linear probing, weir_listener_hash(), at
  * most WEIR_LISTENER_PROBES places from home; the builder grows the table until that holds). A
  * service has one place per address, port and protocol. Each address has one more place with port
- * 0 and protocol 0, which says "some service listens on this address".
+ * 0 and protocol 0, which says "some service listens on this address"; its flags are the address's.
  */
 struct weir_listener_key {
 	struct weir_address address;
@@ -43,7 +43,11 @@ struct weir_listener_key {
 struct weir_listener {
 	struct weir_listener_key key;
 	__u32 service; /* index in `services` */
-	__u32 zero;
+	__u32 flags;   /* enum weir_listener_flag */
+};
+
+enum weir_listener_flag {
+	WEIR_LISTENER_ECHO = 1 << 0, /* no address of this host: weir answers its pings */
 };
 
 #define WEIR_LISTENER_PROBES 8

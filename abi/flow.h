@@ -135,6 +135,28 @@ struct weir_flow4 {
 	__u8 client_mac[6];  /* who sent the SYN; used when client_hop says "on link" */
 };
 
+/*
+ * `fragments4`: which flow's datagram the fragments behind a first one belong to, and the id that they get.
+ * A value is one word: another's may stand in its place at any time.
+ */
+struct weir_fragment_key {
+	__be32 source;
+	__be32 destination;
+	__be16 id;
+	__u8 protocol;
+	__u8 zero;
+};
+
+union weir_fragment {
+	__u64 word;
+	struct {
+		__u32 record;
+		__u16 generation;
+		__be16 id;
+	};
+};
+
+_Static_assert(sizeof(struct weir_fragment_key) == 12, "no holes");
 _Static_assert(sizeof(struct weir_tuple4) == 16, "the v4 key stays small");
 _Static_assert(sizeof(struct weir_index_bucket) == 128, "two cache lines");
 _Static_assert(sizeof(union weir_index) == 8, "an index entry is one word");

@@ -11,8 +11,8 @@
 /* Passed on to the host, not one byte changed. */
 #define WEIR_REASONS_PASS(X)                                                                       \
 	X(NOT_IP, not_ip, "not an untagged IPv4 packet (ARP, IPv6, VLAN and the like)")            \
-	X(NOT_TCP_UDP, not_tcp_udp, "IPv4, but neither TCP nor UDP")                               \
-	X(FRAGMENT, fragment, "IPv4 fragment")                                                     \
+	X(NOT_TCP_UDP, not_tcp_udp, "IPv4, but neither TCP nor UDP, nor ICMP that concerns weir")  \
+	X(FRAGMENT, fragment, "IPv4 fragment behind a first one that is not known")                \
 	X(NOT_UNICAST, not_unicast, "TCP or UDP in a multicast or broadcast frame")                \
 	X(NOT_OURS, not_ours, "TCP or UDP that belongs to no service and no flow")                 \
 	X(NOT_OURS_MALFORMED, not_ours_malformed, "malformed, but not sent to a service address")
@@ -30,8 +30,9 @@
 	X(FLOWS_FULL_SILENT, flows_full_silent, "as flows_full, but told or forced to be silent")  \
 	X(SNAT_EXHAUSTED_SILENT, snat_exhausted_silent,                                            \
 	  "as snat_exhausted, but told or forced to be silent")                                    \
-	X(TTL_EXCEEDED_SILENT, ttl_exceeded_silent, "as ttl_exceeded, but over the reply rate")    \
-	X(KILLED_SILENT, killed_silent, "as killed, but a RST or over the reply rate")
+	X(TTL_EXCEEDED_SILENT, ttl_exceeded_silent, "as ttl_exceeded, but over the rate or ICMP")  \
+	X(KILLED_SILENT, killed_silent, "as killed, but a RST or over the reply rate")             \
+	X(ECHO_SILENT, echo_silent, "as echo, but over the reply rate")
 
 /* Sent out: forwarded, or answered by weir itself. */
 #define WEIR_REASONS_SEND(X)                                                                       \
@@ -44,7 +45,10 @@
 	X(SNAT_EXHAUSTED, snat_exhausted,                                                          \
 	  "no free source port towards the backend, answered with RST or port unreachable")        \
 	X(TTL_EXCEEDED, ttl_exceeded, "TTL ran out, answered with ICMP time exceeded")             \
-	X(KILLED, killed, "segment of a connection that was killed, answered with RST")
+	X(KILLED, killed, "segment of a connection that was killed, answered with RST")            \
+	X(ECHO, echo, "ping of a service address that this host does not have, answered")          \
+	X(LATER_FRAGMENT, later_fragment, "IPv4 fragment, forwarded the way of its first")         \
+	X(ICMP_ERROR, icmp_error, "ICMP error about a flow, forwarded to its other side")
 
 #define WEIR_REASONS(X)                                                                            \
 	WEIR_REASONS_PASS(X)                                                                       \

@@ -74,6 +74,7 @@ struct weir_shared {
 	__u64 ring_head;       /* half-open flows ever put into the ring */
 	__u32 records;         /* records in use, from creation until the id is free again */
 	__u32 udp_established; /* promoted UDP flows */
+	__u64 fragmented;      /* first fragments sent: the last 16 bits are the next one's id */
 };
 
 /* A token bucket (per CPU). */

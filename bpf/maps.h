@@ -80,6 +80,13 @@ WEIR_PER_CPU(buckets, struct weir_buckets);
 /* Mappable for its alignment: other arrays begin in the middle of a cache line. */
 WEIR_ARRAY(index4, struct weir_index_bucket, BPF_F_MMAPABLE);
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct weir_fragment_key);
+	__type(value, union weir_fragment);
+} fragments4 SEC(".maps");
+
 /* Ids of free records; a fifo, so that an id rests as long as possible. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);

@@ -35,6 +35,7 @@ enum tcp_flag {
 
 #define ETHERNET_GROUP 0x01     /* in the first byte of an address: multicast or broadcast */
 #define IP_FRAGMENT_MASK 0x3fff /* more fragments, or an offset: RFC 791 3.1 */
+#define IP_FRAGMENT_OFFSET 0x1fff
 #define IP_HEADER_LEAST 20
 
 /* Ethernet and the longest IPv4 header end before this: a bound that the verifier can see. */
@@ -47,7 +48,7 @@ struct packet {
 	__u8 ttl;
 	__u8 tcp_flags;
 	__u8 has_ports;
-	__u8 zero;
+	__u8 first_fragment;
 	/* TCP, host order. sequence_end = sequence + payload + SYN + FIN. */
 	__u32 sequence;
 	__u32 sequence_end;
@@ -71,6 +72,11 @@ static __always_inline enum weir_reason parse_tcp(void *data, void *data_end, __
 	packet->sequence = bpf_ntohl(tcp->seq);
 	packet->acknowledgement = bpf_ntohl(tcp->ack_seq);
 	packet->sequence_end = packet->sequence + (l4_length - header) + tcp->syn + tcp->fin;
+	if (packet->first_fragment && tcp->fin) {
+		/* It stands at the end of the last one, and nobody knows where that is. */
+		packet->tcp_flags &= ~TCP_FLAG_FIN_BIT;
+		packet->sequence_end--;
+	}
 	return WEIR_GO_ON;
 }
 
@@ -83,7 +89,7 @@ static __always_inline enum weir_reason parse_udp(void *data, void *data_end, __
 	if (l4_length < sizeof(*udp) || (void *)(udp + 1) > data_end)
 		return WEIR_REASON_MALFORMED_UDP;
 	length = bpf_ntohs(udp->len);
-	if (length < sizeof(*udp) || length > l4_length)
+	if (length < sizeof(*udp) || (length > l4_length && !packet->first_fragment))
 		return WEIR_REASON_MALFORMED_UDP;
 	return WEIR_GO_ON;
 }
@@ -128,8 +134,11 @@ static __always_inline enum weir_reason packet_parse(void *data, void *data_end,
 	if (header_length < IP_HEADER_LEAST || ip_length < header_length ||
 	    ip_length > packet->frame_length - sizeof(*ethernet))
 		return WEIR_REASON_MALFORMED_IP;
-	if (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK))
-		return WEIR_REASON_FRAGMENT;
+	if (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK)) {
+		if (ip->frag_off & bpf_htons(IP_FRAGMENT_OFFSET))
+			return WEIR_REASON_FRAGMENT;
+		packet->first_fragment = 1;
+	}
 
 	l4_length = ip_length - header_length;
 	packet->l4_offset = sizeof(*ethernet) + header_length;

@@ -61,6 +61,15 @@ static __noinline __u32 service_find(const struct packet *packet)
 	return place ? place->service : 0;
 }
 
+/* Is @address a service's that this host does not have, so that weir is to answer its pings? */
+static __noinline int address_echoes(__be32 address)
+{
+	struct weir_listener_key key = { .address = address_from_v4(address) };
+	struct weir_listener *place = listener_find(&key);
+
+	return place && (place->flags & WEIR_LISTENER_ECHO);
+}
+
 /*
  * Does a malformed packet concern a service? If its ports could be read, the service itself counts,
  * else its address.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "create.h"
+#include "fragment.h"
+#include "icmp.h"
 #include "kill.h"
 #include "maps.h"
 #include "nat.h"
@@ -67,6 +69,26 @@ static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct 
 	return nat_forward(ctx, hit, packet, WEIR_REASON_NEW_FLOW);
 }
 
+static __always_inline enum weir_reason forward(struct xdp_md *ctx, struct packet *packet,
+						struct flow_hit *hit)
+{
+	enum weir_reason reason;
+
+	if (flow_find(packet, hit)) {
+		reason = known_flow(ctx, packet, hit);
+		if (reason != WEIR_GO_ON)
+			return reason;
+	}
+	hit->flow = NULL;
+	return unknown_flow(ctx, packet, hit);
+}
+
+static __always_inline int reason_is_forwarded(enum weir_reason reason)
+{
+	return reason == WEIR_REASON_TO_BACKEND || reason == WEIR_REASON_TO_CLIENT ||
+	       reason == WEIR_REASON_NEW_FLOW;
+}
+
 static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet *packet,
 					       struct flow_hit *hit)
 {
@@ -77,6 +99,11 @@ static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet
 	switch (reason) {
 	case WEIR_GO_ON:
 		break;
+	case WEIR_REASON_FRAGMENT:
+		return fragment_later(ctx, packet, hit);
+	case WEIR_REASON_NOT_TCP_UDP:
+		return packet->tuple.protocol == IPPROTO_ICMP ? icmp_handle(ctx, packet, hit) :
+								reason;
 	case WEIR_REASON_MALFORMED_IP:
 	case WEIR_REASON_MALFORMED_TCP:
 	case WEIR_REASON_MALFORMED_UDP:
@@ -84,13 +111,10 @@ static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet
 	default:
 		return reason;
 	}
-	if (flow_find(packet, hit)) {
-		reason = known_flow(ctx, packet, hit);
-		if (reason != WEIR_GO_ON)
-			return reason;
-	}
-	hit->flow = NULL;
-	return unknown_flow(ctx, packet, hit);
+	reason = forward(ctx, packet, hit);
+	if (packet->first_fragment && reason_is_forwarded(reason))
+		fragment_first(ctx, packet, hit);
+	return reason;
 }
 
 /* The one place where weir answers, so that the verifier meets all of that once. */

@@ -118,11 +118,15 @@ static void adopt_gateway(const struct weir_gateway_key *key, uint16_t hop, void
 	hops_adopt(&daemon->hops, hop, &key->address, key->ifindex);
 }
 
+/* What is zero was given back: else each restart would use up the ids that came and went before. */
 static void reserve_hops(struct daemon *daemon)
 {
 	for (uint32_t id = 1; id < daemon->tables->sizes.hops; id++)
 		if (daemon->tables->hops[id].destination.word)
 			hops_reserve(&daemon->hops, id + 1);
+	for (uint32_t id = daemon->hops.used - 1; id > 0; id--)
+		if (!daemon->tables->hops[id].destination.word)
+			hops_offer(&daemon->hops, id);
 }
 
 int adopt_tables(struct daemon *daemon, struct error *error)

@@ -166,6 +166,8 @@ static int take_backend(struct daemon *daemon, uint32_t service,
 			return err;
 		}
 	}
+	if (is_new && daemon->ready)
+		backend->came_ms = uv_now(&daemon->loop);
 	daemon->tables->backends[id].max_connections = wanted->max_connections;
 	if (!is_new && wanted->state == BACKEND_DOWN && before.state != BACKEND_DOWN)
 		cut(daemon, id);
@@ -274,6 +276,7 @@ static int apply_listeners(struct daemon *daemon)
 	length = listeners_build(entries, count, &table);
 	if (length < 0)
 		return length;
+	host_address_mark(daemon, table, length);
 	/* Commands come faster than grace periods, and seldom change a listen address. */
 	if (is_live(daemon, table, length))
 		return 0;
@@ -328,13 +331,14 @@ int apply_config(struct daemon *daemon, const struct config *config, struct erro
 	}
 	if (err < 0)
 		return error_set(error, err, "no room for the configuration: %s", strerror(-err));
+	/* Another service may have its listen addresses now: until it is asked, the old one answers. */
+	publish_slots(daemon);
 	drop_unwanted_services(daemon);
 	daemon->config = config;
 	for (size_t i = 0; daemon->interfaces && i < config->interface_count; i++)
 		daemon->interfaces[i].config = &config->interfaces[i];
 	daemon->registry.service_count = config->service_count;
 	daemon->registry.backend_count = backends;
-	publish_slots(daemon);
 	err = apply_listeners(daemon);
 	if (err < 0)
 		return error_set(error, err, "cannot publish the listen addresses: %s%s",
@@ -342,6 +346,7 @@ int apply_config(struct daemon *daemon, const struct config *config, struct erro
 				 err == -ENOSPC ? "; the table is being used by an earlier change: "
 						  "try again in a second" :
 						  "");
+	publish_slots(daemon);
 	daemon->tables->root->generation++;
 	return 0;
 }
@@ -362,6 +367,7 @@ static void release(struct daemon *daemon, uint32_t id)
 	}
 	publish_no_source(daemon, id);
 	sweep_forget_backend(daemon, id);
+	kill_forget_backend(daemon, id);
 	memset(&daemon->tables->backends[id], 0, sizeof(*daemon->tables->backends));
 	memset(&daemon->tables->loads[id], 0, sizeof(*daemon->tables->loads));
 	datapath_clear_traffic(daemon->datapath, id);

@@ -66,6 +66,8 @@ void checks_follow(struct daemon *daemon, uint32_t id, const struct config_healt
 			  endpoint_format(&backend->config->endpoint, text), error.text);
 	health_unwatch(backend->watch);
 	backend->watch = watch;
+	/* Of the moment of the start: who comes back later begins like anybody else. */
+	backend->adopted = false;
 	backend->was_down = watch && health_report(watch)->state == HEALTH_DOWN;
 }
 

@@ -102,6 +102,16 @@ void hops_reserve(struct hops *hops, uint32_t used)
 		hops->used = used;
 }
 
+void hops_offer(struct hops *hops, uint16_t id)
+{
+	struct hop *hop = &hops->entries[id];
+
+	if (hop->ifindex || !address_is_zero(&hop->address))
+		return;
+	hop->next = hops->free;
+	hops->free = id;
+}
+
 void hops_remove(struct hops *hops, uint16_t id)
 {
 	struct hop *hop = &hops->entries[id];

@@ -50,6 +50,8 @@ int hops_adopt(struct hops *hops, uint16_t id, const struct weir_address *addres
 	       uint32_t ifindex);
 /* Ids below @used are not given to anybody: flows may hold them. */
 void hops_reserve(struct hops *hops, uint32_t used);
+/* But no flow holds this one, and it is given away, unless it was adopted. Once at most. */
+void hops_offer(struct hops *hops, uint16_t id);
 /* No flow holds it any more. */
 void hops_remove(struct hops *hops, uint16_t id);
 

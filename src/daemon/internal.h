@@ -118,6 +118,8 @@ struct daemon {
 	struct snat_ports snat_ports;
 	struct weir_address *host_addresses; /* of this host, as the resolver tells */
 	size_t host_address_count;
+	bool addresses_known;         /* all of them */
+	bool echo_stale;              /* they changed: who answers pings? */
 	struct interface *interfaces; /* config->interface_count of them */
 	struct restore restore;
 	struct sweep sweep;
@@ -253,8 +255,17 @@ void snat_ports_follow(struct daemon *daemon);
 /* Ports times addresses towards this backend; 0 as long as no source is known. */
 uint64_t snat_capacity(const struct daemon *daemon, uint32_t backend);
 void snat_log_capacity(const struct daemon *daemon);
-/* An address of this host came or went. */
+/* An address of this host came or went: says so if it is a SNAT address. */
 void snat_address_event(struct daemon *daemon, const struct weir_address *address, bool present);
+
+/* host_address.c */
+bool host_address_has(const struct daemon *daemon, const struct weir_address *address);
+/* An address of this host came or went. */
+void host_address_event(struct daemon *daemon, const struct weir_address *address, bool present);
+/* Says in a table of listeners which addresses' pings weir is to answer: those that the host lacks. */
+void host_address_mark(const struct daemon *daemon, struct weir_listener *table, uint32_t length);
+/* The same in the live table, after events. */
+void host_address_follow(struct daemon *daemon);
 
 /* sweep.c */
 int sweep_start(struct daemon *daemon);

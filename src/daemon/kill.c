@@ -170,6 +170,24 @@ void kill_flows(struct daemon *daemon, const struct weir_kill *filter)
 		uv_timer_start(&killer->timer, on_tick, TICK_MS, TICK_MS);
 }
 
+void kill_forget_backend(struct daemon *daemon, uint32_t id)
+{
+	struct kill_job **link = daemon->killer ? &daemon->killer->jobs : NULL;
+
+	while (link && *link) {
+		struct kill_job *job = *link;
+
+		if (job->filter.backend_id != id) {
+			link = &job->next;
+			continue;
+		}
+		*link = job->next;
+		free(job);
+	}
+	if (daemon->killer && !daemon->killer->jobs)
+		uv_timer_stop(&daemon->killer->timer);
+}
+
 void kill_free(struct daemon *daemon)
 {
 	struct killer *killer = daemon->killer;

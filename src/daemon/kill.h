@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #pragma once
 
+#include <stdint.h>
+
 #include "abi/state.h"
 
 struct daemon;
@@ -12,6 +14,9 @@ struct daemon;
  * whatever it sends, from the datapath. Flows that are made meanwhile may be cut too or not.
  */
 void kill_flows(struct daemon *daemon, const struct weir_kill *filter);
+
+/* The id will be another backend's: what is left to do of it is forgotten. */
+void kill_forget_backend(struct daemon *daemon, uint32_t id);
 
 /* What is left to do is forgotten. Only after the loop has closed its handles. */
 void kill_free(struct daemon *daemon);

@@ -151,6 +151,7 @@ static void on_forwarding(uint32_t ifindex, bool on, void *user)
 
 static void on_address(const struct weir_address *address, bool present, void *user)
 {
+	host_address_event(user, address, present);
 	snat_address_event(user, address, present);
 }
 
@@ -171,12 +172,14 @@ static void on_readable(uv_poll_t *poll, int status, int readable)
 	if (err < 0) {
 		log_warning("rtnetlink: %s: starting over", strerror(-err));
 		network_stop(daemon);
+		daemon->host_address_count = 0; /* told anew */
 		if (network_start(daemon, &error) < 0) {
 			log_error("%s", error.text);
 			daemon_stop(daemon, 1);
 			return;
 		}
 	}
+	host_address_follow(daemon);
 	interfaces_settle(daemon);
 	publish_slots(daemon);
 	if (daemon->waiting && network_is_resolved(daemon))
@@ -211,6 +214,8 @@ int network_start(struct daemon *daemon, struct error *error)
 
 	if (err < 0)
 		return err;
+	daemon->addresses_known = true;
+	host_address_follow(daemon);
 	err = poll_start(daemon);
 	for (size_t i = 0; err == 0 && i < daemon->config->interface_count; i++)
 		if (daemon->interfaces[i].ifindex)

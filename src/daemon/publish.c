@@ -15,6 +15,9 @@
  */
 #define TIME_WAIT_MS 67500
 
+/* How long a service whose backends are all new waits for the first of them. */
+#define RESOLVING_MS 1000
+
 /* Rounded up; signed differences of jiffies reach half of 32 bits. */
 static uint32_t to_jiffies(const struct daemon *daemon, uint64_t ms)
 {
@@ -130,6 +133,8 @@ void publish_way(struct daemon *daemon, uint32_t id)
 	if (usable == backend->reachable)
 		return;
 	backend->reachable = usable;
+	if (usable)
+		backend->came_ms = 0;
 	publish_mark(daemon, &daemon->registry.services[backend->service]);
 }
 
@@ -197,6 +202,22 @@ static bool is_live(const struct daemon *daemon, const struct service *service,
 				       length * sizeof(*slots)));
 }
 
+/*
+ * Nobody can be reached, but somebody came just now and is being resolved: for that long those who leave
+ * go on.
+ */
+static bool is_resolving(const struct daemon *daemon, const struct service *service)
+{
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend *backend = &daemon->registry.backends[service->backends[i]];
+
+		if (backend->came_ms && !backend->reachable &&
+		    uv_now(&daemon->loop) - backend->came_ms < RESOLVING_MS)
+			return true;
+	}
+	return false;
+}
+
 static int publish_service_slots(struct daemon *daemon, struct service *service)
 {
 	uint32_t id = registry_service_id(&daemon->registry, service);
@@ -209,6 +230,8 @@ static int publish_service_slots(struct daemon *daemon, struct service *service)
 		return length;
 	if (is_live(daemon, service, slots, length))
 		return 0;
+	if (!length && service->slots.length && is_resolving(daemon, service))
+		return -EAGAIN;
 	err = ranges_take(&daemon->slot_ranges, length, &daemon->grace, &range);
 	if (err < 0)
 		return err;
@@ -233,11 +256,11 @@ void publish_slots(struct daemon *daemon)
 		err = service->used ? publish_service_slots(daemon, service) : 0;
 		if (err == 0)
 			continue;
-		if (err != -ENOSPC || !daemon->told_of_slots)
+		if (err != -EAGAIN && (err != -ENOSPC || !daemon->told_of_slots))
 			log_error("service %s: cannot build its slots (%s): the old ones stay in "
 				  "use until it can be done",
 				  service->config->name, strerror(-err));
-		daemon->told_of_slots = true;
+		daemon->told_of_slots |= err == -ENOSPC;
 		service->next_changed = again;
 		again = service;
 	}

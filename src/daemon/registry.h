@@ -30,11 +30,12 @@ struct backend {
 	bool reachable; /* its hop is usable */
 	bool in_slots;  /* stands in its service's slots */
 	bool adopted; /* an earlier daemon has left it; `in_slots` is what that one thought of it */
-	bool was_down;              /* its check said so */
-	bool has_source;            /* the next one is valid */
-	uint32_t source;            /* place in `snat_addresses` */
-	bool wanted;                /* seen in the configuration that is being applied */
-	uint32_t empty;             /* walks of the sweep that saw no flow of it, while leaving */
+	bool was_down;    /* its check said so */
+	bool has_source;  /* the next one is valid */
+	uint32_t source;  /* place in `snat_addresses` */
+	bool wanted;      /* seen in the configuration that is being applied */
+	uint32_t empty;   /* walks of the sweep that saw no flow of it, while leaving */
+	uint64_t came_ms; /* when it came while the daemon ran, until it can be reached; else 0 */
 	uint64_t ramp_began_ms;     /* slow start; 0: none */
 	struct health_watch *watch; /* NULL: not checked */
 };

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* After a roll-back that failed, for want of room in a table for example. */
+#define ROLLBACK_RETRY_MS 5000
+
 void reload_drop(struct config **config)
 {
 	if (!*config)
@@ -54,9 +57,10 @@ static int run_with(struct daemon *daemon, const struct config *file, bool check
 	}
 	err = apply_config(daemon, live, error);
 	if (err < 0) {
-		if (before && apply_config(daemon, before, &other) < 0)
+		if (apply_config(daemon, before, &other) == 0)
+			reload_drop(&live);
+		else /* what runs is partly of it: it stays in memory */
 			log_error("cannot go back to the configuration before: %s", other.text);
-		reload_drop(&live);
 		return err;
 	}
 	daemon->live = live;
@@ -121,8 +125,11 @@ static void on_trial_over(uv_timer_t *timer)
 	struct error error = {};
 
 	log_warning("nobody confirmed the new configuration");
-	if (reload_rollback(daemon, &error) < 0)
-		log_error("cannot roll back: %s", error.text);
+	if (reload_rollback(daemon, &error) == 0)
+		return;
+	log_error("cannot roll back: %s; trying again in %d s", error.text,
+		  ROLLBACK_RETRY_MS / 1000);
+	uv_timer_start(timer, on_trial_over, ROLLBACK_RETRY_MS, 0);
 }
 
 /* The file that runs from now on; the one before is kept while the new one is on trial. */

@@ -189,41 +189,13 @@ static const char *grouped(uint64_t number, char buffer[static 32])
 	return buffer;
 }
 
-/* NULL: this host does not have it. */
-static struct weir_address *find_host_address(const struct daemon *daemon,
-					      const struct weir_address *address)
-{
-	for (size_t i = 0; i < daemon->host_address_count; i++)
-		if (address_equal(&daemon->host_addresses[i], address))
-			return &daemon->host_addresses[i];
-	return NULL;
-}
-
-/* Without memory an address is missing, and a warning too many is logged. */
-static void remember_host_address(struct daemon *daemon, const struct weir_address *address,
-				  bool present)
-{
-	struct weir_address *known = find_host_address(daemon, address), *grown;
-
-	if (known && !present)
-		*known = daemon->host_addresses[--daemon->host_address_count];
-	if (known || !present)
-		return;
-	grown = reallocarray(daemon->host_addresses, daemon->host_address_count + 1,
-			     sizeof(*grown));
-	if (!grown)
-		return;
-	daemon->host_addresses = grown;
-	grown[daemon->host_address_count++] = *address;
-}
-
 static void log_missing(const struct daemon *daemon)
 {
 	const struct config_snat *snat = &daemon->config->snat;
 	char text[ENDPOINT_STRING_SIZE];
 
 	for (size_t i = 0; i < snat->address_count; i++)
-		if (!find_host_address(daemon, &snat->addresses[i]))
+		if (!host_address_has(daemon, &snat->addresses[i]))
 			log_warning("SNAT address %s is no address of this host: backends need a "
 				    "route to it through here",
 				    address_format(&snat->addresses[i], text));
@@ -234,7 +206,6 @@ void snat_address_event(struct daemon *daemon, const struct weir_address *addres
 	const struct config_snat *snat = &daemon->config->snat;
 	char text[ENDPOINT_STRING_SIZE];
 
-	remember_host_address(daemon, address, present);
 	for (size_t i = 0; i < snat->address_count; i++) {
 		if (!address_equal(&snat->addresses[i], address))
 			continue;

@@ -42,6 +42,8 @@ static struct datapath_tables tables = {
 void datapath_store(uint64_t *word, uint64_t value)
 {
 	assert_int_equal((uintptr_t)word % sizeof(*word), 0);
+	if (word == (void *)&memory.root.listeners.word)
+		asked.slots_before_listeners = memory.services[1].slots;
 	*word = value;
 }
 
@@ -71,6 +73,11 @@ void kill_flows(struct daemon *daemon, const struct weir_kill *filter)
 {
 	assert_true(asked.kill_count < COUNT(asked.kills));
 	asked.kills[asked.kill_count++] = *filter;
+}
+
+void kill_forget_backend(struct daemon *daemon, uint32_t id)
+{
+	asked.kills_forgotten = id;
 }
 
 void sweep_forget_backend(struct daemon *daemon, uint32_t id)

@@ -43,12 +43,14 @@ extern struct memory memory;
 struct asked {
 	struct weir_kill kills[8];
 	unsigned int kill_count;
-	unsigned int resolved; /* addresses that the resolver has */
-	unsigned int watches;  /* health checks that run */
-	unsigned int begun;    /* that were ever begun */
-	unsigned int cleared;  /* traffic counters */
-	uint32_t forgotten;    /* id that the sweep was last told to forget */
-	int resolver_error;    /* its answer from now on */
+	unsigned int resolved;                   /* addresses that the resolver has */
+	unsigned int watches;                    /* health checks that run */
+	unsigned int begun;                      /* that were ever begun */
+	unsigned int cleared;                    /* traffic counters */
+	uint32_t kills_forgotten;                /* id whose kills were last told to be forgotten */
+	union weir_range slots_before_listeners; /* of service 1, when the listeners were stored */
+	uint32_t forgotten;                      /* id that the sweep was last told to forget */
+	int resolver_error;                      /* its answer from now on */
 };
 
 extern struct asked asked;

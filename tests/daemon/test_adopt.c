@@ -206,16 +206,25 @@ static void test_health_is_remembered(void **state)
 	assert_string_equal(tables_live(1, text), "a");
 	tables_check(&daemon_, 2, HEALTH_UP);
 	assert_string_equal(tables_live(1, text), "ab");
+	/* But not for ever: who comes back later begins like a new one. */
+	config.services[0].backends[1].state = BACKEND_DOWN;
+	go_on(&config);
+	config.services[0].backends[1].state = BACKEND_READY;
+	go_on(&config);
+	assert_int_equal(health_report(backends[2].watch)->state, HEALTH_UNKNOWN);
 	config.services[0].health = (struct config_health){ .type = HEALTH_NONE };
 }
 
 static void test_hops_that_flows_may_hold_are_not_given_away(void **state)
 {
-	struct weir_address address = address_from_v4(99);
-
 	memory.hops[11].destination.word = 1;
 	adopt();
-	assert_int_equal(hops_add(&daemon_.hops, &address, 0), 12);
+	/* Those in between were given back. */
+	for (uint16_t id = 6; id < 14; id += id == 10 ? 2 : 1) {
+		struct weir_address address = address_from_v4(99 + id);
+
+		assert_int_equal(hops_add(&daemon_.hops, &address, 0), id);
+	}
 }
 
 /* Only after a grace period: packets under way may read the place. */

@@ -168,6 +168,7 @@ static void test_all_of_a_backend_that_has_left_is_zero(void **state)
 	assert_true(is_zero(&memory.backends[5], sizeof(memory.backends[5])));
 	assert_true(is_zero(&memory.loads[5], sizeof(memory.loads[5])));
 	assert_int_equal(asked.forgotten, 5);
+	assert_int_equal(asked.kills_forgotten, 5);
 	assert_int_equal(asked.cleared, 1);
 	assert_int_equal(asked.resolved, 2);
 	assert_int_equal(hops_find(&daemon_.hops, &address, 0), 0);
@@ -264,6 +265,21 @@ static void test_a_removed_service(void **state)
 	assert_int_equal(memory.service_state[2].turn, 0);
 	assert_string_equal(memory.service_names[2].text, "");
 	assert_null(registry_find_service(&daemon_.registry, "b"));
+}
+
+/* The old service answers until the listen address is the new one's. */
+static void test_another_name_for_a_listen_address(void **state)
+{
+	char text[TABLE_SLOTS + 1];
+
+	begin();
+	add(&configs[1], "c", 80, 2);
+	add(&configs[1], "b", 81, 3);
+	apply(&configs[1]);
+	assert_int_equal(tables_listener(80), 3);
+	assert_int_equal(asked.slots_before_listeners.length, 2);
+	assert_string_equal(tables_live(1, text), "");
+	assert_string_equal(tables_live(3, text), "fg");
 }
 
 static void test_a_service_that_comes_back(void **state)
@@ -552,6 +568,7 @@ int main(void)
 		TEST(a_backend_that_comes_back_keeps_its_id),
 		TEST(a_deadline_cuts_once),
 		TEST(a_removed_service),
+		TEST(another_name_for_a_listen_address),
 		TEST(a_service_that_comes_back),
 		TEST(another_listen_address),
 		TEST(no_service_at_all),

@@ -212,6 +212,27 @@ static void test_failure_ends_it(void **state)
 	assert_int_equal(seen.call_count, 1);
 }
 
+/* The id is another backend's now: its flows stay. */
+static void test_a_backend_that_is_forgotten(void **state)
+{
+	struct daemon *daemon = *state;
+
+	kill_forget_backend(daemon, 1);
+	establish(1, 1, 1, 3);
+	establish(2, 2, 1, 3);
+	for (uint32_t backend = 1; backend <= 2; backend++)
+		kill_flows(daemon, &(struct weir_kill){ .backend_id = backend });
+	kill_forget_backend(daemon, 1);
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	assert_int_equal(records[1].control.state, WEIR_FLOW_ESTABLISHED);
+	assert_int_equal(records[2].control.state, WEIR_FLOW_KILLED);
+	/* The last one of all. */
+	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1 });
+	kill_forget_backend(daemon, 1);
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	assert_int_equal(records[1].control.state, WEIR_FLOW_ESTABLISHED);
+}
+
 static void test_end_in_between(void **state)
 {
 	struct daemon *daemon = *state;
@@ -228,6 +249,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nobody_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_in_steps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_ends_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_backend_that_is_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_in_between, setup, teardown),
 	};
 

@@ -179,7 +179,8 @@ static void fragments(void **state)
 			continue;
 		frame = frame_of(&segment);
 		assert_int_equal(parse(frame.bytes, frame.length, &packet),
-				 field & 0x3fff ? WEIR_REASON_FRAGMENT : WEIR_GO_ON);
+				 field & 0x1fff ? WEIR_REASON_FRAGMENT : WEIR_GO_ON);
+		assert_int_equal(packet.first_fragment, (field & 0x3fff) == 0x2000);
 	}
 }
 

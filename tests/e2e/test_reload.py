@@ -242,3 +242,15 @@ def test_nothing_to_reload_without_a_file(lab, servers):
     result = lab.weir_text("reload", check=False)
     assert result.returncode == 1 and "file" in result.stderr
     assert visit(lab)
+
+
+@pytest.mark.backends(3)
+def test_all_backends_replaced_by_unknown_ones(lab, servers):
+    """Until the MAC address of the new one is known, the old one goes on: nobody is refused."""
+    lab.run_file(config(web(1)))
+    assert visit(lab) == "backend-1"
+    lab.exec("lan", "ip", "link", "set", "port-backend-3", "down")
+    lab.reload(config(web(0) | {"backends": [backend(3)]}))
+    assert visit(lab) == "backend-1"
+    lab.exec("lan", "ip", "link", "set", "port-backend-3", "up")
+    until(lambda: visit(lab) == "backend-3", timeout=10, what="the new backend's turn")

@@ -109,7 +109,7 @@ def frames_not_ours(source_mac, lb_mac):
     ether = Ether(src=source_mac, dst=lb_mac)
     ip = IP(src=backend_address(1), dst=LB, id=77)
     tcp = TCP(sport=4444, dport=8000, flags="S", seq=1)
-    big = ip / UDP(sport=4444, dport=8000) / Raw(bytes(range(256)) * 10)
+    big = ip / UDP(sport=4444, dport=9999) / Raw(bytes(range(256)) * 10)
     pieces = [bytes(ether / piece) for piece in fragment(big, fragsize=1000)]
     tagged = ether / Dot1Q(vlan=5)
     return {

@@ -184,26 +184,39 @@ struct frame frame_of(const struct segment *segment)
 	return frame;
 }
 
+struct frame icmp_message(const struct segment *outer, uint8_t type, uint8_t code, uint32_t rest,
+			  const uint8_t *body, size_t length)
+{
+	size_t offset = ETHERNET_LENGTH + IP_LENGTH + outer->options_length;
+	struct frame frame = { .length = offset + ICMP_LENGTH + length + outer->padding };
+	uint8_t *icmp = frame.bytes + offset;
+	struct segment header = *outer;
+
+	assert(frame.length <= FRAME_MOST);
+	header.protocol = PROTOCOL_ICMP;
+	put_ethernet(frame.bytes, outer->to, outer->from);
+	put_ip(frame.bytes + ETHERNET_LENGTH, &header, ICMP_LENGTH + length);
+	icmp[0] = type;
+	icmp[1] = code;
+	put32(icmp + 4, rest);
+	memcpy(icmp + ICMP_LENGTH, body, length);
+	put16(icmp + 2, slow_checksum(icmp, ICMP_LENGTH + length));
+	memset(icmp + ICMP_LENGTH + length, PADDING_BYTE, outer->padding);
+	return frame;
+}
+
 struct frame icmp_error(struct mac to, struct mac from, uint32_t source, uint32_t destination,
 			uint8_t type, uint8_t code, const struct frame *about)
 {
 	const uint8_t *quoted = about->bytes + ETHERNET_LENGTH;
-	size_t quote = (size_t)(quoted[0] & 15) * 4 + QUOTE;
-	struct segment header = {
+	struct segment outer = {
+		.to = to,
+		.from = from,
 		.source = source,
 		.destination = destination,
-		.protocol = PROTOCOL_ICMP,
 		.ttl = 64,
 		.fragment = DONT_FRAGMENT,
 	};
-	struct frame frame = { .length = ETHERNET_LENGTH + IP_LENGTH + ICMP_LENGTH + quote };
-	uint8_t *icmp = frame.bytes + ETHERNET_LENGTH + IP_LENGTH;
 
-	put_ethernet(frame.bytes, to, from);
-	put_ip(frame.bytes + ETHERNET_LENGTH, &header, ICMP_LENGTH + quote);
-	icmp[0] = type;
-	icmp[1] = code;
-	memcpy(icmp + ICMP_LENGTH, quoted, quote);
-	put16(icmp + 2, slow_checksum(icmp, ICMP_LENGTH + quote));
-	return frame;
+	return icmp_message(&outer, type, code, 0, quoted, (size_t)(quoted[0] & 15) * 4 + QUOTE);
 }

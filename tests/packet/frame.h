@@ -67,6 +67,13 @@ struct frame frame_of(const struct segment *segment);
 struct frame icmp_error(struct mac to, struct mac from, uint32_t source, uint32_t destination,
 			uint8_t type, uint8_t code, const struct frame *about);
 
+/*
+ * An ICMP message in an IP packet with the header of @outer (addresses, MAC addresses, TTL, options, id,
+ * padding): @rest is the second half of its header, @length bytes of @body follow.
+ */
+struct frame icmp_message(const struct segment *outer, uint8_t type, uint8_t code, uint32_t rest,
+			  const uint8_t *body, size_t length);
+
 void put16(uint8_t *at, uint16_t value);
 void put32(uint8_t *at, uint32_t value);
 uint16_t get16(const uint8_t *at);

@@ -60,6 +60,7 @@ struct world {
 	uint32_t hops;
 	uint32_t slots;
 	size_t listener_count;
+	uint32_t echo; /* an address that this host does not have, 0: none */
 	struct weir_listener listeners[32];
 };
 
@@ -96,6 +97,8 @@ void world_use(struct world *world, struct datapath *datapath);
 /* Configuration. */
 uint32_t world_service(struct world *world, uint32_t id, uint32_t address, uint16_t port,
 		       uint8_t protocol, uint8_t flags);
+/* From now on the host does not have @address (0: it has all). */
+void world_echo(struct world *world, uint32_t address);
 uint32_t world_backend(struct world *world, uint32_t service, uint32_t address, uint16_t port);
 void world_slots(struct world *world, uint32_t service, enum weir_scheduler scheduler,
 		 const struct slot_candidate *candidates, size_t count);
@@ -120,6 +123,7 @@ void world_send_(struct world *world, const struct frame *in, enum weir_reason r
 
 /* As many frames through one entry as counters need not be looked at after each. */
 uint32_t world_run_quickly(struct world *world, const struct frame *frame);
+uint32_t world_run_frame(struct world *world, const struct frame *in, struct frame *out);
 void world_read_counters(struct world *world);
 
 /* The maps that user space of weir does not touch, by name. The descriptor is the caller's. */

@@ -42,6 +42,11 @@ uint32_t world_run_quickly(struct world *world, const struct frame *frame)
 	return run(world, frame, &out);
 }
 
+uint32_t world_run_frame(struct world *world, const struct frame *in, struct frame *out)
+{
+	return run(world, in, out);
+}
+
 void world_read_counters(struct world *world)
 {
 	assert_int_equal(datapath_read_counters(world->datapath, &world->counters), 0);

@@ -113,9 +113,12 @@ static struct frame fragment(uint16_t field)
 	return frame_of(&segment);
 }
 
-static struct frame first_fragment(void)
+static struct frame first_fragment_elsewhere(void)
 {
-	return fragment(0x2000);
+	struct segment segment = udp_datagram(CLIENT, 40000, BACKEND_1, 53, 64);
+
+	segment.fragment = 0x2000;
+	return frame_of(&segment);
 }
 
 static struct frame middle_fragment(void)
@@ -290,7 +293,7 @@ static struct frame syn_to_web(void)
 
 static struct frame fragment_to_web_without_service(void)
 {
-	return first_fragment();
+	return fragment(0x2000);
 }
 
 #define PASSES(name, setup, in, reason)                                                            \
@@ -307,7 +310,7 @@ static const struct row rows[] = {
 	PASSES("ICMP echo to the service address", NULL, echo_request, NOT_TCP_UDP),
 	PASSES("ICMP error to the service address", NULL, port_unreachable_to_service, NOT_TCP_UDP),
 	PASSES("GRE to the service address", NULL, protocol_47, NOT_TCP_UDP),
-	PASSES("first fragment to a service", NULL, first_fragment, FRAGMENT),
+	PASSES("first fragment to another host", NULL, first_fragment_elsewhere, NOT_OURS),
 	PASSES("middle fragment to a service", NULL, middle_fragment, FRAGMENT),
 	PASSES("last fragment to a service", NULL, last_fragment, FRAGMENT),
 	PASSES("last fragment to another host", NULL, last_fragment_elsewhere, FRAGMENT),
@@ -334,7 +337,7 @@ static const struct row rows[] = {
 	PASSES("UDP broadcast", NULL, broadcast, NOT_OURS),
 	PASSES("SYN while there is no service at all", no_services, syn_to_web, NOT_OURS),
 	PASSES("fragment while there is no service at all", no_services,
-	       fragment_to_web_without_service, FRAGMENT),
+	       fragment_to_web_without_service, NOT_OURS),
 };
 
 int main(void)

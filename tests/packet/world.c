@@ -56,13 +56,27 @@ static void publish_listeners(struct world *world)
 	union weir_range *live = &world->tables->root->listeners;
 	union weir_range next = { .offset = live->offset ? 0 : world->tables->sizes.listeners / 2 };
 	struct weir_listener *table = NULL;
+	const struct weir_address echo = mapped(world->echo);
 	int length = listeners_build(world->listeners, world->listener_count, &table);
 
 	assert_true(length > 0 && (uint32_t)length <= world->tables->sizes.listeners / 2);
 	next.length = (uint32_t)length;
 	memcpy(&world->tables->listeners[next.offset], table, (size_t)length * sizeof(*table));
 	free(table);
+	for (uint32_t i = 0; i < next.length; i++) {
+		struct weir_listener *place = &world->tables->listeners[next.offset + i];
+
+		if (place->key.used && !place->key.port && !place->key.protocol &&
+		    !memcmp(&place->key.address, &echo, sizeof(echo)))
+			place->flags = WEIR_LISTENER_ECHO;
+	}
 	datapath_store((uint64_t *)&live->word, next.word);
+}
+
+void world_echo(struct world *world, uint32_t address)
+{
+	world->echo = address;
+	publish_listeners(world);
 }
 
 uint32_t world_service(struct world *world, uint32_t id, uint32_t address, uint16_t port,

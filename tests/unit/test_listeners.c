@@ -66,7 +66,7 @@ static uint32_t build(size_t count, size_t addresses, struct weir_listener **ret
 		found = lookup(*ret, length, &key);
 		assert_non_null(found);
 		assert_int_equal(found->service, entries[i].service);
-		assert_int_equal(found->zero, 0);
+		assert_int_equal(found->flags, 0);
 		key.port = 0;
 		key.protocol = 0;
 		assert_non_null(lookup(*ret, length, &key));
@@ -115,7 +115,7 @@ static void test_used_and_zero_are_set_here(void **state)
 	set(0, 0x0a000001, 80, IPPROTO_TCP);
 	entries[0].key.used = 0;
 	entries[0].key.zero = 0xffffffff;
-	entries[0].zero = 0xffffffff;
+	entries[0].flags = 0xffffffff;
 	build(1, 1, &table);
 	free(table);
 }
