@@ -52,7 +52,11 @@ enum weir_listener_flag {
 
 #define WEIR_LISTENER_PROBES 8
 
-enum weir_mode { WEIR_MODE_NAT };
+enum weir_mode {
+	WEIR_MODE_NAT,
+	WEIR_MODE_DSR,  /* MAC addresses alone; the backend answers the client itself */
+	WEIR_MODE_IPIP, /* the same, with an IPv4 header to the backend in front */
+};
 
 enum weir_scheduler {
 	WEIR_SCHEDULER_RR,   /* slots in turn */
@@ -105,6 +109,13 @@ struct weir_service_name {
 	char text[64];
 };
 
+/* What a backend is there for; read by dsr and ipip alone, whose sessions no daemon sees or ends. */
+enum weir_backend_use {
+	WEIR_BACKEND_OPEN,
+	WEIR_BACKEND_NO_NEW, /* in no slot: the sessions that it has go on */
+	WEIR_BACKEND_CUT,    /* set down: they do not */
+};
+
 /* `backends`, indexed by backend id; service 0: the id is free. A backend belongs to one service. Id 0 is never used. */
 struct weir_backend {
 	struct weir_address address;
@@ -115,7 +126,9 @@ struct weir_backend {
 	__u32 port_queue;      /* index in `port_queues` while its ports run short, 0: none */
 	__u32 max_connections; /* half-open and established ones, 0: no limit */
 	__u64 deadline; /* of one that was removed: seconds since 1970 when its flows are cut */
-	__u64 reserved[2];
+	__u32 use;      /* enum weir_backend_use */
+	__u32 zero;
+	__u64 reserved;
 };
 
 /*

@@ -32,7 +32,11 @@
 	  "as snat_exhausted, but told or forced to be silent")                                    \
 	X(TTL_EXCEEDED_SILENT, ttl_exceeded_silent, "as ttl_exceeded, but over the rate or ICMP")  \
 	X(KILLED_SILENT, killed_silent, "as killed, but a RST or over the reply rate")             \
-	X(ECHO_SILENT, echo_silent, "as echo, but over the reply rate")
+	X(TOO_BIG_SILENT, too_big_silent, "as too_big, but over the reply rate")                   \
+	X(ECHO_SILENT, echo_silent, "as echo, but over the reply rate")                            \
+	X(TOO_BIG_NO_DF, too_big_no_df,                                                            \
+	  "ipip: too big with its outer header, and its sender has not asked to be told (DF)")     \
+	X(NO_HEADROOM, no_headroom, "ipip: the driver leaves no room for the outer header")
 
 /* Sent out: forwarded, or answered by weir itself. */
 #define WEIR_REASONS_SEND(X)                                                                       \
@@ -46,9 +50,12 @@
 	  "no free source port towards the backend, answered with RST or port unreachable")        \
 	X(TTL_EXCEEDED, ttl_exceeded, "TTL ran out, answered with ICMP time exceeded")             \
 	X(KILLED, killed, "segment of a connection that was killed, answered with RST")            \
+	X(TOO_BIG, too_big,                                                                        \
+	  "ipip: too big with its outer header, answered with ICMP fragmentation needed")          \
 	X(ECHO, echo, "ping of a service address that this host does not have, answered")          \
 	X(LATER_FRAGMENT, later_fragment, "IPv4 fragment, forwarded the way of its first")         \
-	X(ICMP_ERROR, icmp_error, "ICMP error about a flow, forwarded to its other side")
+	X(ICMP_ERROR, icmp_error, "ICMP error about a flow, forwarded to its other side")          \
+	X(HASHED, hashed, "dsr, ipip: segment without a session, forwarded as its hash says")
 
 #define WEIR_REASONS(X)                                                                            \
 	WEIR_REASONS_PASS(X)                                                                       \

@@ -20,6 +20,27 @@ struct weir_counters {
 	__u64 snat_probes; /* source ports that were tried and found taken */
 };
 
+enum weir_session_flag {
+	WEIR_SESSION_ESTABLISHED = 1 << 0, /* TCP: the client has sent more than its SYN */
+	WEIR_SESSION_CLOSING = 1 << 1,     /* it has sent a FIN or a RST */
+};
+
+/* A value of an LRU table may be another key's by the time that it is read: one word, which tells. */
+union weir_session_owner {
+	__u64 word;
+	struct {
+		__u32 backend; /* index in `backends` */
+		__u32 check;   /* hash of the tuple and the backend's address */
+	};
+};
+
+/* Value of `sessions`: a flow of dsr or ipip, by the tuple of its packets (struct weir_tuple4). */
+struct weir_session {
+	union weir_session_owner owner;
+	__u32 last_seen; /* jiffies, low 32 bits */
+	__u32 flags;     /* enum weir_session_flag */
+};
+
 /* `traffic`, per CPU, indexed by backend id. in: from clients; out: replies. */
 struct weir_traffic {
 	__u64 in_packets;

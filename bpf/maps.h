@@ -94,6 +94,14 @@ struct {
 	__type(value, __u32);
 } free_records SEC(".maps");
 
+/* Flows of dsr and ipip. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct weir_tuple4);
+	__type(value, struct weir_session);
+} sessions SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);

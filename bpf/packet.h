@@ -53,7 +53,9 @@ struct packet {
 	__u32 sequence;
 	__u32 sequence_end;
 	__u32 acknowledgement;
-	__u32 egress; /* ifindex to send from; 0: where it came in */
+	__u32 egress;     /* ifindex to send from; 0: where it came in */
+	__u32 backend_id; /* that it goes to, where there is no record of its flow */
+	__u32 mtu;        /* too big: what would have got through, bytes of IP */
 };
 
 static __always_inline enum weir_reason parse_tcp(void *data, void *data_end, __u32 l4_length,

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Packets that weir itself answers with: TCP RST, ICMP port unreachable, ICMP time exceeded. Rate
- * limited, never about a RST, never to a source that is not one host's unicast address, and sent back
+ * Packets that weir itself answers with: TCP RST, ICMP port unreachable, fragmentation needed and time
+ * exceeded. Rate limited, never about a RST, never to a source that is not one host's unicast address, and sent back
  * to the MAC address that the packet came from.
  */
 
@@ -16,7 +16,7 @@ struct icmp_error {
 	__u8 type;
 	__u8 code;
 	__u16 checksum;
-	__u32 unused;
+	__be32 mtu; /* fragmentation needed alone (RFC 1191) */
 };
 
 enum {
@@ -25,6 +25,7 @@ enum {
 };
 
 #define ICMP_PORT_UNREACHABLE 3
+#define ICMP_FRAGMENTATION_NEEDED 4
 #define ICMP_TTL_IN_TRANSIT 0
 
 #define REPLY_TTL 64
@@ -40,13 +41,13 @@ static __always_inline enum weir_reason silent_twin(enum weir_reason cause)
 	return cause - WEIR_REASON_NO_FLOW + WEIR_REASON_NO_FLOW_SILENT;
 }
 
-_Static_assert(WEIR_REASON_KILLED - WEIR_REASON_NO_FLOW ==
-		       WEIR_REASON_KILLED_SILENT - WEIR_REASON_NO_FLOW_SILENT,
+_Static_assert(WEIR_REASON_TOO_BIG - WEIR_REASON_NO_FLOW ==
+		       WEIR_REASON_TOO_BIG_SILENT - WEIR_REASON_NO_FLOW_SILENT,
 	       "answered reasons and their silent twins stand in the same order");
 
 static __always_inline int reason_is_answered(enum weir_reason reason)
 {
-	return reason >= WEIR_REASON_NO_FLOW && reason <= WEIR_REASON_KILLED;
+	return reason >= WEIR_REASON_NO_FLOW && reason <= WEIR_REASON_TOO_BIG;
 }
 
 /*
@@ -195,10 +196,11 @@ static __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet
 	*ethernet = *old;
 	ethernet_turn_round(ethernet);
 	ip_fill(ip, packet, IPPROTO_ICMP, grow + quote);
-	*icmp = (struct icmp_error){ .type = type, .code = code };
+	*icmp = (struct icmp_error){ .type = type, .code = code, .mtu = bpf_htonl(packet->mtu) };
 	for (i = 0; i < ICMP_QUOTE_MOST / 2 && (void *)(words + i + 1) <= data_end; i++)
 		sum += words[i];
 	sum += *(__u16 *)icmp;
+	sum += icmp->mtu;
 	icmp->checksum = ~checksum_fold(sum);
 	return 1;
 }
@@ -210,8 +212,8 @@ static __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet
 static __always_inline enum weir_reason reply(struct xdp_md *ctx, struct packet *packet,
 					      enum weir_reason cause)
 {
-	int expired = cause == WEIR_REASON_TTL_EXCEEDED;
-	int reset = packet->tuple.protocol == IPPROTO_TCP && !expired;
+	int expired = cause == WEIR_REASON_TTL_EXCEEDED, too_big = cause == WEIR_REASON_TOO_BIG;
+	int reset = packet->tuple.protocol == IPPROTO_TCP && !expired && !too_big;
 	int sent;
 
 	if (reset && (packet->tcp_flags & TCP_FLAG_RST_BIT))
@@ -222,6 +224,8 @@ static __always_inline enum weir_reason reply(struct xdp_md *ctx, struct packet 
 		sent = reply_reset(ctx, packet);
 	else if (expired)
 		sent = reply_icmp(ctx, packet, ICMP_TIME_EXCEEDED, ICMP_TTL_IN_TRANSIT);
+	else if (too_big)
+		sent = reply_icmp(ctx, packet, ICMP_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED);
 	else
 		sent = reply_icmp(ctx, packet, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE);
 	packet->egress = 0;

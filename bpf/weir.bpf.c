@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "create.h"
+#include "direct.h"
 #include "fragment.h"
 #include "icmp.h"
 #include "kill.h"
@@ -51,12 +52,20 @@ static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct 
 						     struct flow_hit *hit)
 {
 	__u32 service_id = service_find(packet);
+	struct weir_service *service;
 	enum weir_reason reason;
 
 	if (!service_id)
 		return WEIR_REASON_NOT_OURS;
 	if (packet->ttl <= 1)
 		return WEIR_REASON_TTL_EXCEEDED;
+	service = array_at(&services, service_id);
+	if (service && service->mode != WEIR_MODE_NAT) {
+		if (packet->first_fragment)
+			return WEIR_REASON_FRAGMENT; /* its rest could not follow */
+		reason = direct_forward(ctx, packet, service_id);
+		return reason == WEIR_REASON_NO_BACKEND ? refuse(service_id, reason) : reason;
+	}
 	if (!packet_opens(packet))
 		return WEIR_REASON_NO_FLOW;
 	if (!source_is_host(packet) || packet->tuple.source == packet->tuple.destination)
@@ -135,7 +144,7 @@ static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *coun
 
 	count_reason(counters_, reason);
 	if (runtime_ && runtime_->trace)
-		tell(packet, reason, hit->flow ? hit->flow->backend_id : 0);
+		tell(packet, reason, hit->flow ? hit->flow->backend_id : packet->backend_id);
 	switch (weir_reason_verdict(reason)) {
 	case WEIR_VERDICT_PASS:
 		return XDP_PASS;

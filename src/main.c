@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/cli/cli.h"
 #include "src/daemon/daemon.h"
+#include "src/daemon/decap.h"
 #include "src/daemon/detach.h"
 
 static int run(const struct cli_run *wanted)
@@ -30,5 +31,5 @@ static int detach(const char *socket_path, const struct paths *paths, bool force
 
 int main(int argc, char *argv[])
 {
-	return cli_main(argc, argv, run, detach);
+	return cli_main(argc, argv, run, detach, decap_run);
 }

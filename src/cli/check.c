@@ -38,6 +38,11 @@ static int compare_endpoints(const void *left, const void *right)
 	return r ? r : (int)a->port - (int)b->port;
 }
 
+static bool takes_ports(const struct config_service *service)
+{
+	return service->mode == WEIR_MODE_NAT && !service->keep_client;
+}
+
 /* How many places there are that weir talks to from its own addresses; -1: no memory. */
 static long count_snat_backends(const struct config *config)
 {
@@ -46,7 +51,7 @@ static long count_snat_backends(const struct config *config)
 	long distinct = 0;
 
 	for (size_t i = 0; i < config->service_count; i++)
-		count += config->services[i].keep_client ? 0 : config->services[i].backend_count;
+		count += takes_ports(&config->services[i]) ? config->services[i].backend_count : 0;
 	all = calloc(count + 1, sizeof(*all));
 	if (!all)
 		return -1;
@@ -54,7 +59,7 @@ static long count_snat_backends(const struct config *config)
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct config_service *service = &config->services[i];
 
-		for (size_t j = 0; !service->keep_client && j < service->backend_count; j++)
+		for (size_t j = 0; takes_ports(service) && j < service->backend_count; j++)
 			all[count++] = service->backends[j].endpoint;
 	}
 	qsort(all, count, sizeof(*all), compare_endpoints);

@@ -197,20 +197,20 @@ static int unknown_command(const struct words *words)
 		NULL, first[0] == '-' ? "unknown option '%s'" : "there is no command '%s'", first);
 }
 
-static int dispatch(const struct words *words, cli_run_fn run, cli_detach_fn detach)
+static int dispatch(const struct words *words, struct cli *cli)
 {
 	_cleanup_free_ char *socket_path = NULL;
-	struct cli cli = { .json = words->json, .run = run, .detach = detach };
 	const struct command *command;
 	int used = 0, status;
 
+	cli->json = words->json;
 	if (words->version) {
 		puts("weir " WEIR_VERSION);
 		return EXIT_DONE;
 	}
 	command = command_find(words->argc, words->argv, &used);
 	if (words->help && !command)
-		return command_help(&cli, NULL, words->argc, words->argv);
+		return command_help(cli, NULL, words->argc, words->argv);
 	if (words->help) {
 		help_command(command);
 		return EXIT_DONE;
@@ -219,11 +219,11 @@ static int dispatch(const struct words *words, cli_run_fn run, cli_detach_fn det
 		return unknown_command(words);
 	status = command->run == command_help ?
 			 EXIT_DONE :
-			 find_socket(words, &socket_path, &cli.socket_is_default);
+			 find_socket(words, &socket_path, &cli->socket_is_default);
 	if (status != EXIT_DONE)
 		return status;
-	cli.socket_path = socket_path;
-	return command->run(&cli, command, words->argc - used, words->argv + used);
+	cli->socket_path = socket_path;
+	return command->run(cli, command, words->argc - used, words->argv + used);
 }
 
 static void leave_quietly(int signal_number)
@@ -231,8 +231,9 @@ static void leave_quietly(int signal_number)
 	_exit(EXIT_DONE);
 }
 
-int cli_main(int argc, char *argv[], cli_run_fn run, cli_detach_fn detach)
+int cli_main(int argc, char *argv[], cli_run_fn run, cli_detach_fn detach, cli_decap_fn decap)
 {
+	struct cli cli = { .run = run, .detach = detach, .decap = decap };
 	struct words words = { .argv = NULL };
 	_cleanup_free_ char **copy = calloc(argc + 1, sizeof(*copy));
 	int status;
@@ -244,7 +245,7 @@ int cli_main(int argc, char *argv[], cli_run_fn run, cli_detach_fn detach)
 	signal(SIGPIPE, leave_quietly);
 	status = split_words(argv, &words);
 	if (status == EXIT_DONE)
-		status = dispatch(&words, run, detach);
+		status = dispatch(&words, &cli);
 	if (status == EXIT_DONE && (fflush(stdout) != 0 || ferror(stdout)))
 		status = cli_fail("cannot write to stdout: %s", strerror(errno));
 	return status;

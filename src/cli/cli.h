@@ -25,8 +25,12 @@ typedef void (*cli_say_fn)(const char *line, void *user);
 typedef int (*cli_detach_fn)(const char *socket_path, const struct paths *paths, bool force,
 			     cli_say_fn say, void *user, struct error *error);
 
+/* What `weir decap` calls: takes outer headers off, until a signal. Returns the exit status. */
+typedef int (*cli_decap_fn)(const char *interface, const struct weir_address *addresses,
+			    size_t count);
+
 /*
  * The command line. Returns the exit status of the process: 0 done, 1 refused or failed (one line on
  * stderr), 2 wrong usage.
  */
-int cli_main(int argc, char *argv[], cli_run_fn run, cli_detach_fn detach);
+int cli_main(int argc, char *argv[], cli_run_fn run, cli_detach_fn detach, cli_decap_fn decap);

@@ -18,6 +18,7 @@ struct cli {
 	bool socket_is_default; /* neither options nor environment say where it is */
 	cli_run_fn run;
 	cli_detach_fn detach;
+	cli_decap_fn decap;
 };
 
 struct command_option {
@@ -88,4 +89,5 @@ int command_config_show(const struct cli *cli, const struct command *command, in
 int command_config_diff(const struct cli *cli, const struct command *command, int argc,
 			char *argv[]);
 int command_detach(const struct cli *cli, const struct command *command, int argc, char *argv[]);
+int command_decap(const struct cli *cli, const struct command *command, int argc, char *argv[]);
 int command_help(const struct cli *cli, const struct command *command, int argc, char *argv[]);

@@ -60,7 +60,7 @@ static const struct command_option run_options[] = {
 	  NULL },
 	{ "--backends", "A[:PORT][=WEIGHT],...", "servers behind every service", NULL },
 	{ "--scheduler", "NAME", "rr, wrr, lc, wlc or hash (rr)", NULL },
-	{ "--mode", "NAME", "nat (nat)", NULL },
+	{ "--mode", "NAME", "nat, dsr or ipip (nat)", NULL },
 	{ "--attach", "HOW", "auto, native or generic XDP (auto)", NULL },
 	{ "--flows", "N", "limit of live flows (262144)", NULL },
 	{ "--half-open", "N", "limit of flows whose handshake is not done (65536)", NULL },
@@ -84,6 +84,13 @@ static const struct command_option run_options[] = {
 #define CHANGES_STAY                                                                               \
 	"The change survives reload and restart until the file says something else about\n"        \
 	"it, or another command takes it back."
+
+/* Parsed by command_decap(). */
+static const struct command_option decap_options[] = {
+	{ "-i", "IF", "interface that weir sends to", NULL },
+	{ "--address", "A", "outer destination; may be repeated (all of the interface's)", NULL },
+	{ .name = NULL },
+};
 
 /* Parsed by command_check(). */
 static const struct command_option check_options[] = {
@@ -273,6 +280,18 @@ const struct command commands[] = {
 		.options = detach_options,
 		.example = "weir detach",
 		.run = command_detach,
+	},
+	{
+		.name = "decap",
+		.operand = "-i IF [--address A]...",
+		.summary = "on a backend in mode ipip: take the outer header off",
+		.description =
+			"Takes the outer header off IPIP packets to this host, in XDP, and hands\n"
+			"what was in them to the kernel. Prints \"weir: ready\" once it does.\n"
+			"Ctrl-C or SIGTERM detaches.",
+		.options = decap_options,
+		.example = "weir decap -i eth0",
+		.run = command_decap,
 	},
 	{
 		.name = "help",

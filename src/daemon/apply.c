@@ -120,6 +120,7 @@ static void cut(struct daemon *daemon, uint32_t id)
 {
 	struct weir_kill filter = { .backend_id = id };
 
+	daemon->tables->backends[id].use = WEIR_BACKEND_CUT;
 	kill_flows(daemon, &filter);
 }
 
@@ -130,6 +131,7 @@ static void leave(struct daemon *daemon, uint32_t id)
 
 	backend->leaving = true;
 	backend->in_slots = false;
+	daemon->tables->backends[id].use = WEIR_BACKEND_NO_NEW;
 	backend->ramp_began_ms = 0;
 	backend->empty = 0;
 	checks_follow(daemon, id, NULL);

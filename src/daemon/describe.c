@@ -67,7 +67,7 @@ static json_t *with_sums(json_t *document, const struct sums *sums)
 static bool is_reachable(const struct daemon *daemon, const struct backend *backend,
 			 const char **why)
 {
-	return hop_usable(&daemon->hops.entries[backend->hop], !daemon->snat_fixed.length, why);
+	return hop_usable(&daemon->hops.entries[backend->hop], needs_source(daemon, backend), why);
 }
 
 static const char *health_name(const struct backend *backend)

@@ -173,6 +173,13 @@ void network_take_hop(struct daemon *daemon, uint16_t id, const struct resolver_
 void gateways_take(struct daemon *daemon, const struct resolver_hop *state);
 void gateways_gone(struct daemon *daemon, const struct weir_address *address, uint32_t ifindex);
 
+/* Must the route to the backend have a source address? dsr alone sends without one of this host. */
+static inline bool needs_source(const struct daemon *daemon, const struct backend *backend)
+{
+	return !daemon->snat_fixed.length &&
+	       daemon->registry.services[backend->service].own.mode != WEIR_MODE_DSR;
+}
+
 /* publish.c: entries of the datapath's tables. */
 void publish_runtime(struct daemon *daemon, const struct config_limits *limits);
 void publish_service(struct daemon *daemon, uint32_t id);

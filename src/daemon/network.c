@@ -59,6 +59,16 @@ static void log_bypass(const struct daemon *daemon, const struct hop *hop)
 		    address_format(&hop->address, address), name);
 }
 
+static bool hop_needs_source(const struct daemon *daemon, const struct hop *hop)
+{
+	const struct backend *backends = daemon->registry.backends;
+
+	for (uint32_t id = hop->first_backend; id; id = backends[id].next_same_hop)
+		if (needs_source(daemon, &backends[id]))
+			return true;
+	return false;
+}
+
 /* One line each time a hop becomes usable or stops being so, or moves to another MAC address. */
 static void log_hop(const struct daemon *daemon, struct hop *hop, bool all)
 {
@@ -68,7 +78,7 @@ static void log_hop(const struct daemon *daemon, struct hop *hop, bool all)
 
 	if (!daemon->ready || !hop->known)
 		return;
-	usable = hop_usable(hop, hop->first_backend && !daemon->snat_fixed.length, &why);
+	usable = hop_usable(hop, hop_needs_source(daemon, hop), &why);
 	/* A gateway that a new route has just brought is being resolved. */
 	if (!usable && !hop->logged && !hop->first_backend && !all)
 		return;
@@ -90,8 +100,43 @@ static void log_hop(const struct daemon *daemon, struct hop *hop, bool all)
 	memcpy(hop->logged_mac, hop->state.mac, sizeof(hop->logged_mac));
 }
 
+/* dsr and ipip: who asks a backend for anything from the service address asks it from its own. */
+static void warn_of_source(const struct daemon *daemon, const struct service *service)
+{
+	const struct config_service *config = service->config;
+	char address[ENDPOINT_STRING_SIZE];
+
+	for (size_t i = 0; i < service->backend_count; i++) {
+		const struct backend *backend = &daemon->registry.backends[service->backends[i]];
+		const struct hop *hop = &daemon->hops.entries[backend->hop];
+
+		for (size_t j = 0; j < config->listen_count; j++) {
+			if (!address_equal(&hop->state.source,
+					   &config->listens[j].endpoint.address))
+				continue;
+			log_warning("backend %s (%s): this host talks to it from the service "
+				    "address, which in mode %s the backend has itself: it answers "
+				    "neither ARP nor health checks; give this host another address",
+				    endpoint_format(&backend->config->endpoint, address),
+				    config->name, mode_name(config->mode));
+			return;
+		}
+	}
+}
+
+static void warn_of_sources(const struct daemon *daemon)
+{
+	for (uint32_t id = 1; id <= daemon->registry.last_service; id++) {
+		const struct service *service = &daemon->registry.services[id];
+
+		if (service->used && service->config->mode != WEIR_MODE_NAT)
+			warn_of_source(daemon, service);
+	}
+}
+
 void network_log_all(struct daemon *daemon)
 {
+	warn_of_sources(daemon);
 	for (uint32_t id = 1; id < daemon->hops.used; id++)
 		log_hop(daemon, &daemon->hops.entries[id], true);
 }
@@ -104,7 +149,7 @@ bool network_is_resolved(const struct daemon *daemon)
 		const struct hop *hop = &daemon->hops.entries[id];
 
 		if (hop->first_backend && !hop->state.local &&
-		    !hop_usable(hop, !daemon->snat_fixed.length, &why))
+		    !hop_usable(hop, hop_needs_source(daemon, hop), &why))
 			return false;
 	}
 	return true;

@@ -127,7 +127,7 @@ void publish_way(struct daemon *daemon, uint32_t id)
 	struct backend *backend = &daemon->registry.backends[id];
 	const struct hop *hop = &daemon->hops.entries[backend->hop];
 	const char *why;
-	bool usable = hop_usable(hop, !daemon->snat_fixed.length, &why);
+	bool usable = hop_usable(hop, needs_source(daemon, backend), &why);
 
 	publish_source(daemon, id, &hop->state.source);
 	if (usable == backend->reachable)
@@ -169,6 +169,13 @@ static struct candidate candidate_of(const struct daemon *daemon, const struct s
 	};
 }
 
+static enum weir_backend_use use_of(const struct backend *backend)
+{
+	if (backend->in_slots)
+		return WEIR_BACKEND_OPEN;
+	return backend->config->state == BACKEND_DOWN ? WEIR_BACKEND_CUT : WEIR_BACKEND_NO_NEW;
+}
+
 /* Builds the table and notes who stands in it. */
 static int build(struct daemon *daemon, const struct service *service, struct weir_slot **ret)
 {
@@ -191,6 +198,9 @@ static int build(struct daemon *daemon, const struct service *service, struct we
 		daemon->registry.backends[service->backends[i]].in_slots = false;
 	for (size_t i = 0; i < count; i++)
 		daemon->registry.backends[chosen[i].backend].in_slots = true;
+	for (size_t i = 0; i < service->backend_count; i++)
+		daemon->tables->backends[service->backends[i]].use = use_of(
+			&daemon->registry.backends[service->backends[i]]);
 	return length;
 }
 

@@ -282,15 +282,23 @@ static uint32_t twice(uint64_t count, uint32_t least)
 	return room > least ? room : least;
 }
 
+/*
+ * Places for flows of dsr and ipip, where the configuration that makes the tables has none. They
+ * are evicted then, which costs nothing where the scheduler hashes.
+ */
+#define LEAST_SESSIONS 4096
+
 int registry_sizes(const struct config *config, struct datapath_sizes *ret, struct error *error)
 {
 	uint64_t backends = 0, listens = 0, slots = 0, hops, listeners = 1024;
 	uint64_t spare = SPARE_SLOTS;
+	bool direct = false;
 
 	for (size_t i = 0; i < config->service_count; i++) {
 		backends += config->services[i].backend_count;
 		listens += config->services[i].listen_count;
 		slots += slots_capacity(&config->services[i]);
+		direct |= config->services[i].mode != WEIR_MODE_NAT;
 		if (config->services[i].slow_start)
 			spare = SPARE_SLOTS_RAMPING;
 	}
@@ -305,6 +313,7 @@ int registry_sizes(const struct config *config, struct datapath_sizes *ret, stru
 		listeners *= 2;
 	*ret = (struct datapath_sizes){
 		.flows = config->limits.flows,
+		.sessions = direct ? config->limits.flows : LEAST_SESSIONS,
 		.half_open = config->limits.half_open,
 		.services = twice(config->service_count, LEAST_SERVICES),
 		.backends = twice(backends, LEAST_BACKENDS),

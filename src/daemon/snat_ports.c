@@ -216,14 +216,27 @@ void snat_address_event(struct daemon *daemon, const struct weir_address *addres
 	}
 }
 
+static uint32_t nat_backends(const struct config *config)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < config->service_count; i++)
+		if (config->services[i].mode == WEIR_MODE_NAT)
+			count += config->services[i].backend_count;
+	return count;
+}
+
 void snat_log_capacity(const struct daemon *daemon)
 {
+	uint32_t backends = nat_backends(daemon->config);
 	uint32_t addresses = daemon->snat_fixed.length ? daemon->snat_fixed.length : 1;
 	uint64_t each = (uint64_t)addresses * daemon->snat_ports.count;
-	uint64_t capacity = each * daemon->registry.backend_count;
+	uint64_t capacity = each * backends;
 	uint64_t limit = daemon->config->limits.flows;
 	char first[32], second[32];
 
+	if (daemon->registry.backend_count && !backends)
+		return; /* dsr and ipip take none */
 	log_info("SNAT: %s ports x %u address%s per backend",
 		 grouped(daemon->snat_ports.count, first), addresses, addresses == 1 ? "" : "es");
 	if (capacity < limit)

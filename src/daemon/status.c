@@ -86,7 +86,7 @@ static json_t *snat_json(const struct daemon *daemon)
 			daemon->registry.services[backend->service].config;
 		json_t *one;
 
-		if (!backend->used || service->keep_client)
+		if (!backend->used || service->keep_client || service->mode != WEIR_MODE_NAT)
 			continue;
 		one = json_pack("{s:s, s:o, s:I, s:I}", "service", service->name, "backend",
 				describe_endpoint(&backend->config->endpoint), "used", used,

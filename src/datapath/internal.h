@@ -80,5 +80,7 @@ int bpffs_for_each(const char *directory, int (*take)(const char *path, void *us
 /* links.c */
 /* Takes the pinned links of @directory off their interfaces; @dead: only those without one. */
 int links_unpin(const char *directory, bool dead);
+/* Attaches a program; *ret: its link. @native: in the driver, else generic. */
+int links_create(int program, uint32_t ifindex, bool native, int *ret, struct error *error);
 /* How many of the pinned links still have an interface. */
 size_t links_alive(const char *directory);

@@ -119,12 +119,11 @@ int datapath_attached_native(const struct datapath *datapath, uint32_t ifindex)
 	return -ENOENT;
 }
 
-static int create(const struct datapath *datapath, uint32_t ifindex, bool native, int *ret,
-		  struct error *error)
+int links_create(int program, uint32_t ifindex, bool native, int *ret, struct error *error)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options,
 		    .flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-	int fd = bpf_link_create(datapath_xdp_fd(datapath), (int)ifindex, BPF_XDP, &options);
+	int fd = bpf_link_create(program, (int)ifindex, BPF_XDP, &options);
 
 	if (fd == -EBUSY)
 		return error_set(error, fd,
@@ -171,7 +170,7 @@ static int attach_pinned(struct datapath *datapath, uint32_t ifindex, bool nativ
 		return r;
 	/* A link keeps its mode, and two modes exclude each other: packets pass by for a moment. */
 	unpin(link_path(other, datapath, ifindex, !native));
-	r = create(datapath, ifindex, native, &fd, error);
+	r = links_create(datapath_xdp_fd(datapath), ifindex, native, &fd, error);
 	if (r)
 		return r;
 	r = bpf_obj_pin(fd, path);
@@ -189,7 +188,7 @@ int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, st
 	if (!grown)
 		return error_set(error, -ENOMEM, "out of memory");
 	datapath->attachments = grown;
-	r = create(datapath, ifindex, native, &fd, error);
+	r = links_create(datapath_xdp_fd(datapath), ifindex, native, &fd, error);
 	if (r)
 		return r;
 	grown[datapath->attachment_count++] = (struct attachment){ ifindex, fd };

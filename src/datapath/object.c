@@ -118,6 +118,7 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 		{ skeleton->maps.flows4, records },
 		{ skeleton->maps.index4, buckets },
 		{ skeleton->maps.free_records, records },
+		{ skeleton->maps.sessions, sizes->sessions ? sizes->sessions : 1 },
 	};
 
 	int r = 0;

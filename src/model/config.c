@@ -25,6 +25,8 @@ static const char *const scheduler_names[] = {
 
 static const char *const mode_names[] = {
 	[WEIR_MODE_NAT] = "nat",
+	[WEIR_MODE_DSR] = "dsr",
+	[WEIR_MODE_IPIP] = "ipip",
 };
 
 static const char *const backend_state_names[] = {

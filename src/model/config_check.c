@@ -252,6 +252,55 @@ static void check_backend(const struct config_service *service, size_t service_i
 		     SERVICE ": %s", service->name, text);
 }
 
+/* dsr and ipip: packets come to the backend with the port that the client chose; replies pass by. */
+static void check_direct_backend(const struct config_service *service, size_t service_index,
+				 size_t index, struct checker *checker)
+{
+	const struct config_backend *backend = &service->backends[index];
+	const char *mode = mode_name(service->mode);
+	char endpoint[ENDPOINT_STRING_SIZE];
+
+	endpoint_format(&backend->endpoint, endpoint);
+	for (size_t i = 0; i < service->listen_count; i++) {
+		const uint16_t port = service->listens[i].endpoint.port;
+
+		if (port == backend->endpoint.port)
+			continue;
+		checker_tell(
+			checker,
+			checker_path("services[%zu].backends[%zu].address", service_index, index)
+				.text,
+			SERVICE ": backend %s: mode %s changes no port; expected that of the "
+				"listen address, %u",
+			service->name, endpoint, mode, port);
+		break;
+	}
+	if (backend->max_connections)
+		checker_tell(checker,
+			     checker_path("services[%zu].backends[%zu].max_connections",
+					  service_index, index)
+				     .text,
+			     SERVICE ": backend %s: max_connections: does not go with mode %s, "
+				     "where weir does not see connections end; remove it",
+			     service->name, endpoint, mode);
+}
+
+static void check_direct(const struct config_service *service, size_t index,
+			 struct checker *checker)
+{
+	if (service->mode == WEIR_MODE_NAT || !mode_name(service->mode))
+		return;
+	if (service->scheduler == WEIR_SCHEDULER_LC || service->scheduler == WEIR_SCHEDULER_WLC)
+		checker_tell(checker, checker_path("services[%zu].scheduler", index).text,
+			     SERVICE
+			     ": scheduler %s: does not go with mode %s, where weir does not "
+			     "see connections end; expected hash, rr or wrr",
+			     service->name, scheduler_name(service->scheduler),
+			     mode_name(service->mode));
+	for (size_t i = 0; i < service->backend_count; i++)
+		check_direct_backend(service, index, i, checker);
+}
+
 static void check_service(const struct config_service *service, size_t index,
 			  struct checker *checker)
 {
@@ -263,6 +312,7 @@ static void check_service(const struct config_service *service, size_t index,
 	check_listens(service, index, checker);
 	for (size_t i = 0; i < service->backend_count; i++)
 		check_backend(service, index, i, checker);
+	check_direct(service, index, checker);
 	if (service->slow_start > CONFIG_SLOW_START_MOST)
 		checker_tell(checker, checker_path("services[%zu].slow_start", index).text,
 			     SERVICE ": slow_start: %" PRIu64

@@ -20,8 +20,8 @@ static const struct config_word attach_words[] = {
 
 static const struct config_word mode_words[] = {
 	{ "nat", WEIR_MODE_NAT },
-	{ "dsr", CONFIG_WORD_LATER },
-	{ "ipip", CONFIG_WORD_LATER },
+	{ "dsr", WEIR_MODE_DSR },
+	{ "ipip", WEIR_MODE_IPIP },
 	{ NULL, 0 },
 };
 

@@ -184,12 +184,10 @@ static int take_mode(struct flags *flags, const struct flag *flag, char *value, 
 {
 	int mode = mode_parse(value);
 
-	if (!strcmp(value, "dsr") || !strcmp(value, "ipip"))
-		return error_set(error, -EINVAL, "%s: %s is not supported yet; expected nat",
-				 flag->name, value);
 	if (mode < 0)
-		return error_set(error, -EINVAL, "%s: " QUOTE " is no mode; expected nat",
-				 flag->name, value);
+		return error_set(error, -EINVAL,
+				 "%s: " QUOTE " is no mode; expected nat, dsr or ipip", flag->name,
+				 value);
 	flags->all->mode = (enum weir_mode)mode;
 	return 0;
 }

@@ -53,6 +53,17 @@ static int fake_detach(const char *control_path, const struct paths *paths, bool
 	return force ? error_set(error, -EBUSY, "it does not stop") : 0;
 }
 
+static int fake_decap(const char *interface, const struct weir_address *addresses, size_t count)
+{
+	char text[ENDPOINT_STRING_SIZE];
+
+	printf("decap %s", interface);
+	for (size_t i = 0; i < count; i++)
+		printf(" %s", address_format(&addresses[i], text));
+	putchar('\n');
+	return 3;
+}
+
 /* In the child: splits @line at blanks and runs it. */
 static void run_line(const char *line)
 {
@@ -62,7 +73,7 @@ static void run_line(const char *line)
 	for (char *word; (word = strsep(&rest, " ")) && count < MAX_ARGUMENTS;)
 		if (word[0])
 			arguments[count++] = word;
-	status = cli_main(count, arguments, fake_run, fake_detach);
+	status = cli_main(count, arguments, fake_run, fake_detach, fake_decap);
 	free(copy);
 	exit(status);
 }
@@ -201,6 +212,22 @@ static void test_environment(void **state)
 	setenv("WEIR_SOCKET", socket_path, 1);
 }
 
+static void test_decap(void **state)
+{
+	expect("decap -i eth0", 3, "decap eth0\n", "");
+	expect("decap -i eth0 --address 1.2.3.4 --address 1.2.3.5", 3,
+	       "decap eth0 1.2.3.4 1.2.3.5\n", "");
+	expect("decap", 2, "",
+	       "weir: -i: expected the interface that weir sends to; see 'weir decap --help'\n");
+	expect("decap -i", 2, "", "weir: -i: its value is missing; see 'weir decap --help'\n");
+	expect("decap -i a -i b", 2, "",
+	       "weir: -i: is given twice; run one for each interface; see 'weir decap --help'\n");
+	expect("decap -i eth0 --address fe80::1", 2, "",
+	       "weir: --address: 'fe80::1' is wrong, expected an IPv4 address; see 'weir decap "
+	       "--help'\n");
+	expect("decap eth0", 2, "", "weir: unexpected argument 'eth0'; see 'weir decap --help'\n");
+}
+
 static void test_detach(void **state)
 {
 	unsetenv("WEIR_PINS");
@@ -239,7 +266,8 @@ static void test_help(void **state)
 {
 	static const char *const lines[] = { "run",          "status",    "service list",
 					     "backend list", "flow list", "flow count",
-					     "trace",        "detach",    "help" };
+					     "trace",        "detach",    "decap",
+					     "help" };
 	struct result general = weir("--help"), same = weir("help"), result, other;
 	char line[64], example[64];
 
@@ -496,13 +524,13 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_misuse),      cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_environment), cmocka_unit_test(test_detach),
-		cmocka_unit_test(test_run),         cmocka_unit_test(test_help),
-		cmocka_unit_test(test_json),        cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_status),      cmocka_unit_test(test_terminal),
-		cmocka_unit_test(test_trace),       cmocka_unit_test(test_output_errors),
-		cmocka_unit_test(test_many_flows),
+		cmocka_unit_test(test_misuse),        cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_environment),   cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_decap),         cmocka_unit_test(test_run),
+		cmocka_unit_test(test_help),          cmocka_unit_test(test_json),
+		cmocka_unit_test(test_lists),         cmocka_unit_test(test_status),
+		cmocka_unit_test(test_terminal),      cmocka_unit_test(test_trace),
+		cmocka_unit_test(test_output_errors), cmocka_unit_test(test_many_flows),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

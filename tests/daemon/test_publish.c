@@ -142,12 +142,13 @@ static void test_one_hop_for_backends_of_many_services(void **state)
 	tell(1, true, 1);
 	assert_string_equal(tables_live(1, text), "a");
 	assert_string_equal(tables_live(2, text), "d");
-	/* The other one of service b came just now, and is being resolved: it is waited for. */
+	/* The others of both services came just now, and are being resolved: they are waited for. */
 	tell(4, false, 1);
-	assert_string_equal(tables_live(1, text), "");
+	assert_string_equal(tables_live(1, text), "a");
 	assert_string_equal(tables_live(2, text), "d");
 	daemon_.loop.time += 2000;
 	publish_slots(&daemon_);
+	assert_string_equal(tables_live(1, text), "");
 	assert_string_equal(tables_live(2, text), "");
 }
 
@@ -203,6 +204,35 @@ static void test_configured_sources(void **state)
 									     8000 };
 	apply();
 	assert_int_equal(memory.backends[4].snat.word, memory.backends[1].snat.word);
+}
+
+/* dsr sends from no address of this host; ipip does. Sessions follow what the slots say. */
+static void test_direct_modes(void **state)
+{
+	service()->mode = WEIR_MODE_DSR;
+	apply();
+	tell(1, true, 0);
+	daemon_.loop.time += 2000; /* nobody is waited for any more */
+	assert_string_equal(tables_live(1, text), "a");
+	assert_int_equal(memory.services[1].mode, WEIR_MODE_DSR);
+	assert_int_equal(memory.backends[1].use, WEIR_BACKEND_OPEN);
+	assert_int_equal(memory.backends[2].use, WEIR_BACKEND_NO_NEW);
+	service()->mode = WEIR_MODE_IPIP;
+	apply();
+	publish_slots(&daemon_);
+	assert_string_equal(tables_live(1, text), "");
+	assert_int_equal(memory.backends[1].use, WEIR_BACKEND_NO_NEW);
+	tell(1, true, 1);
+	assert_string_equal(tables_live(1, text), "a");
+	service()->backends[0].state = BACKEND_DRAIN;
+	apply();
+	assert_int_equal(memory.backends[1].use, WEIR_BACKEND_NO_NEW);
+	service()->backends[0].state = BACKEND_DOWN;
+	apply();
+	assert_int_equal(memory.backends[1].use, WEIR_BACKEND_CUT);
+	service()->backends[0].state = BACKEND_READY;
+	apply();
+	assert_int_equal(memory.backends[1].use, WEIR_BACKEND_OPEN);
 }
 
 static void test_entries(void **state)
@@ -282,6 +312,7 @@ int main(void)
 		TEST(sources_follow_the_route),
 		TEST(without_room_the_old_source_stays),
 		TEST(configured_sources),
+		TEST(direct_modes),
 		TEST(entries),
 		TEST(weights),
 		TEST(backups_and_fail_open),

@@ -247,6 +247,8 @@ static void test_sizes(void **state)
 {
 	struct datapath_sizes empty = sizes(), some;
 
+	/* Places for the flows of modes that have none here would be memory for nothing. */
+	assert_in_range(empty.sessions, 1024, 65536);
 	assert_int_equal(empty.flows, config.limits.flows);
 	assert_int_equal(empty.half_open, config.limits.half_open);
 	assert_in_range(empty.services, 1000, 100000);
@@ -262,7 +264,9 @@ static void test_sizes(void **state)
 		listen->endpoint.port = port;
 		listen->protocol = IPPROTO_UDP;
 	}
+	config.services[0].mode = WEIR_MODE_DSR;
 	some = sizes();
+	assert_int_equal(some.sessions, config.limits.flows);
 	assert_int_equal(some.backends, 10001);
 	assert_int_equal(some.slots, empty.slots + 10000);
 	assert_in_range(some.hops, 10000, 65536);

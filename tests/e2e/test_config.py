@@ -59,7 +59,7 @@ def test_good_file(tmp_path):
     ("192.168.178.12,", "192.168.178.11:8000,", 8, "192.168.178.11"),
     ("scheduler: wrr", "scheduler: hash\n    slow_start: 5s", 6, "slow_start"),
     ("scheduler: wrr", "timeouts: {tcp: 5 fortnights}", 5, "fortnights"),
-    ("scheduler: wrr", "mode: dsr", 5, "not supported"),
+    ("scheduler: wrr", "mode: dsr\n    scheduler: lc", 6, "does not go with mode dsr"),
 ])
 def test_one_error(tmp_path, old, new, line, said):
     path = tmp_path / "weir.yaml"

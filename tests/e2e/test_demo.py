@@ -44,10 +44,10 @@ def in_group(group):
     return found
 
 
-def test_demo_shows_every_scheduler(demo):
+def test_demo_shows_every_scheduler_and_mode(demo):
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 0, output
-    for scheduler in ("rr", "rr, udp", "wrr 1:2", "hash", "lc", "wlc 1:2"):
+    for scheduler in ("rr", "rr, udp", "wrr 1:2", "hash", "lc", "wlc 1:2", "nat", "dsr", "ipip"):
         assert re.search(rf"^{scheduler} +[12 ]+", output, re.MULTILINE), output
     for command in ("weir status", "weir backend list", "weir flow list"):
         assert f"$ {command}\n" in output

@@ -14,6 +14,7 @@
 #define FLOWS 1024
 #define HALF_OPEN 64
 #define BACKENDS 1100
+#define SESSIONS 1024
 
 /* Nothing expires unless a test wants it to. */
 #define LONG_TIME_S 3600
@@ -208,6 +209,7 @@ struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open)
 	return (struct datapath_sizes){
 		.flows = flows,
 		.half_open = half_open,
+		.sessions = SESSIONS,
 		.services = 64,
 		.backends = BACKENDS,
 		.slots = 16384,

@@ -305,6 +305,47 @@ static void test_snat(void **state)
 	assert_refused(config, "snat.ports: 9-8 is no range; expected LOW-HIGH, 1 to 65535");
 }
 
+/* dsr and ipip: no port is changed, and nobody sees connections end. */
+static void test_direct_modes(void **state)
+{
+	struct config *config = *state;
+	struct config_service *web = &config->services[0];
+
+	for (enum weir_mode mode = WEIR_MODE_DSR; mode <= WEIR_MODE_IPIP; mode++) {
+		char text[200];
+
+		web->mode = mode;
+		assert_accepted(config);
+		web->backends[1].endpoint.port = 8080;
+		snprintf(text, sizeof(text),
+			 "service web: backend 192.168.178.12:8080: mode %s changes no port; "
+			 "expected that of the listen address, 8000",
+			 mode_name(mode));
+		assert_refused(config, text);
+		web->backends[1].endpoint.port = 8000;
+		web->backends[0].max_connections = 5;
+		snprintf(text, sizeof(text),
+			 "service web: backend 192.168.178.11:8000: max_connections: does not go "
+			 "with mode %s, where weir does not see connections end; remove it",
+			 mode_name(mode));
+		assert_refused(config, text);
+		web->backends[0].max_connections = 0;
+		web->scheduler = WEIR_SCHEDULER_LC;
+		snprintf(text, sizeof(text),
+			 "service web: scheduler lc: does not go with mode %s, where weir does not "
+			 "see connections end; expected hash, rr or wrr",
+			 mode_name(mode));
+		assert_refused(config, text);
+		web->scheduler = WEIR_SCHEDULER_WRR;
+		assert_accepted(config);
+	}
+	web->mode = WEIR_MODE_NAT;
+	web->scheduler = WEIR_SCHEDULER_WLC;
+	web->backends[0].max_connections = 5;
+	web->backends[1].endpoint.port = 8080;
+	assert_accepted(config);
+}
+
 static void test_names(void **state)
 {
 	static const char *const bad[] = { "", "Web", "we b", "we_b", "we.b", "w\xc3\xa4" };
@@ -478,8 +519,10 @@ static void test_words(void **state)
 	assert_null(scheduler_name((enum weir_scheduler)5));
 	assert_int_equal(mode_parse("nat"), WEIR_MODE_NAT);
 	assert_true(mode_parse("NAT") < 0);
+	assert_int_equal(mode_parse("dsr"), WEIR_MODE_DSR);
+	assert_int_equal(mode_parse("ipip"), WEIR_MODE_IPIP);
 	assert_string_equal(mode_name(WEIR_MODE_NAT), "nat");
-	assert_null(mode_name((enum weir_mode)1));
+	assert_null(mode_name((enum weir_mode)(WEIR_MODE_IPIP + 1)));
 	assert_string_equal(protocol_name(IPPROTO_TCP), "tcp");
 	assert_string_equal(protocol_name(IPPROTO_UDP), "udp");
 	assert_null(protocol_name(1));
@@ -533,6 +576,7 @@ int main(void)
 		WITH_CONFIG(test_timeouts),
 		WITH_CONFIG(test_snat),
 		WITH_CONFIG(test_names),
+		WITH_CONFIG(test_direct_modes),
 		WITH_CONFIG(test_addresses),
 		WITH_CONFIG(test_services),
 		WITH_CONFIG(test_doubles),

@@ -207,7 +207,10 @@ static const struct {
 	{ HEAD "services: [5]\n",
 	  "2:12 services: expected a mapping with name, listen and backends\n" },
 	{ HEAD "services: [{name: x}]\n", "2:12 listen: missing; expected it here\n" },
-	{ WEB "  mode: dsr\n", "5:9 mode: dsr is not supported yet; expected nat\n" },
+	{ WEB "  mode: tunnel\n", "5:9 mode: 'tunnel' is wrong; expected nat, dsr, ipip\n" },
+	{ WEB "  mode: dsr\n  scheduler: wlc\n",
+	  "6:14 service web: scheduler wlc: does not go with mode dsr, where weir does not see "
+	  "connections end; expected hash, rr or wrr\n" },
 	{ WEB "  scheduler: maglev\n",
 	  "5:14 scheduler: maglev is not supported yet; expected rr, wrr, lc, wlc, hash\n" },
 	{ WEB "  affinity: {by: source}\n", "5:13 affinity: is not supported yet; remove it\n" },

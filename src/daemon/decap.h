@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+#include <stddef.h>
+
+#include "src/base/address.h"
+
+/*
+ * `weir decap`: on a backend in mode ipip, takes the outer header off packets to @addresses (IPv4; none:
+ * all that the interface has now), until SIGINT or SIGTERM. Returns the exit status.
+ */
+int decap_run(const char *interface, const struct weir_address *addresses, size_t count);

@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <string.h>
+
+#include "abi/hash.h"
+
+#include "src/base/cleanup.h"
+
+#include "tests/packet/harness.h"
+
+/* Modes dsr and ipip: each frame that leaves is compared whole with one built by other code. */
+
+enum { UNREACHABLE = 3, FRAGMENTATION_NEEDED = 4, TIME_EXCEEDED = 11, OUTER = 20, IPIP = 4 };
+enum { DIRECT = 20, DATAGRAMS, PORT = 9000 };
+
+#define MTU 1500
+#define THIRD IP4(192, 168, 178, 13)
+
+/* A TCP and a UDP service of @mode over backends 1 and 2. */
+static void serve(struct world *world, enum weir_mode mode, enum weir_scheduler scheduler)
+{
+	const uint8_t protocols[] = { PROTOCOL_TCP, PROTOCOL_UDP };
+	const uint32_t snat = WEIR;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t service = world_service(world, DIRECT + i, WEIR, PORT, protocols[i], 0);
+		struct slot_candidate both[2] = {
+			{ world_backend(world, service, BACKEND_1, PORT), 1, 0 },
+			{ world_backend(world, service, BACKEND_2, PORT), 1, 0 },
+		};
+
+		service_of(world, service)->mode = (uint8_t)mode;
+		world_slots(world, service, scheduler, both, 2);
+	}
+	world_snat_addresses(world, &snat, 1);
+}
+
+static struct segment syn_from(uint16_t port)
+{
+	return tcp_segment(CLIENT, port, WEIR, PORT, SYN);
+}
+
+static struct segment next_of(const struct segment *syn, uint8_t flags, size_t payload)
+{
+	struct segment next = *syn;
+
+	next.flags = flags;
+	next.payload = payload;
+	next.sequence++;
+	next.acknowledgement = 77;
+	return next;
+}
+
+/* What @in must look like on its way to @backend: two MAC addresses and the TTL. */
+static struct frame routed(const struct segment *in, uint32_t backend)
+{
+	struct segment out = *in;
+
+	out.to = mac_of(backend);
+	out.from = mac_of(WEIR);
+	out.ttl--;
+	return frame_of(&out);
+}
+
+/* The same with the outer header in front. */
+static struct frame encapsulated(const struct segment *in, uint32_t backend)
+{
+	struct frame inner = routed(in, backend), out = inner;
+	uint8_t *ip = out.bytes + ETHERNET_LENGTH;
+
+	out.length += OUTER;
+	memmove(ip + OUTER, inner.bytes + ETHERNET_LENGTH, inner.length - ETHERNET_LENGTH);
+	memset(ip, 0, OUTER);
+	ip[0] = 0x45;
+	ip[1] = in->tos;
+	put16(ip + 2, (uint16_t)(get16(ip + OUTER + 2) + OUTER));
+	put16(ip + 6, 0x4000);
+	ip[8] = 64;
+	ip[9] = IPIP;
+	put32(ip + 12, WEIR);
+	put32(ip + 16, backend);
+	put16(ip + 10, slow_checksum(ip, OUTER));
+	return out;
+}
+
+static struct frame expected(const struct world *world, const struct segment *in, uint32_t backend)
+{
+	if (world->tables->services[DIRECT].mode == WEIR_MODE_IPIP)
+		return encapsulated(in, backend);
+	return routed(in, backend);
+}
+
+#define send_to(world, in, reason, backend)                                                        \
+	do {                                                                                       \
+		struct frame frame_in_ = frame_of(in);                                             \
+		struct frame frame_out_ = expected(world, in, backend);                            \
+                                                                                                   \
+		world_send(world, &frame_in_, reason, XDP_TX, &frame_out_);                        \
+	} while (0)
+
+static struct weir_tuple4 tuple_of(const struct segment *segment)
+{
+	return (struct weir_tuple4){
+		.source = htonl(segment->source),
+		.destination = htonl(segment->destination),
+		.source_port = htons(segment->source_port),
+		.destination_port = htons(segment->destination_port),
+		.protocol = segment->protocol,
+	};
+}
+
+/* Makes the session look as if its last packet had come that much earlier. */
+static void age(struct world *world, const struct segment *segment, uint32_t jiffies)
+{
+	const struct weir_tuple4 tuple = tuple_of(segment);
+	_cleanup_close_ int map = world_map(world, "sessions");
+	struct weir_session session;
+
+	assert_int_equal(bpf_map_lookup_elem(map, &tuple, &session), 0);
+	session.last_seen -= jiffies;
+	assert_int_equal(bpf_map_update_elem(map, &tuple, &session, BPF_ANY), 0);
+}
+
+/* The backend that the hash of the tuple names, of the two. */
+static uint32_t by_hash(const struct segment *segment)
+{
+	const struct weir_tuple4 tuple = tuple_of(segment);
+
+	return weir_hash_scale(weir_hash_tuple4(&tuple), 2) ? BACKEND_2 : BACKEND_1;
+}
+
+static uint32_t other(uint32_t backend)
+{
+	return backend == BACKEND_1 ? BACKEND_2 : BACKEND_1;
+}
+
+static struct weir_backend *backend_at(struct world *world, uint32_t service, uint32_t address)
+{
+	for (uint32_t id = 1; id < world->backends; id++)
+		if (world->tables->backends[id].service == service &&
+		    world->tables->backends[id].address.word[3] == htonl(address))
+			return &world->tables->backends[id];
+	fail();
+	return NULL;
+}
+
+static uint64_t total(struct world *world, uint32_t address)
+{
+	return world->tables->loads[backend_at(world, DIRECT, address) - world->tables->backends]
+		.total;
+}
+
+/* rr: SYNs in turn, each flow stays where it is, with options and payload of any kind. */
+static void one_flow(struct world *world)
+{
+	struct segment syn = syn_from(40000), data = next_of(&syn, ACK | PSH, 900);
+	struct segment fin = next_of(&syn, FIN | ACK, 0);
+	uint64_t before = total(world, BACKEND_1);
+	struct weir_traffic traffic;
+
+	syn.tos = 0xb9;
+	syn.options_length = 8;
+	memset(syn.options, 1, 8);
+	syn.padding = 3;
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	send_to(world, &syn, WEIR_REASON_TO_BACKEND, BACKEND_1); /* sent again */
+	data.ttl = 2;
+	data.id = 4711;
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	send_to(world, &syn, WEIR_REASON_TO_BACKEND, BACKEND_1); /* changes nothing: RFC 5961 */
+	send_to(world, &fin, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	assert_int_equal(total(world, BACKEND_1), before + 1);
+	assert_int_equal(datapath_read_traffic(world->datapath,
+					       (uint32_t)(backend_at(world, DIRECT, BACKEND_1) -
+							  world->tables->backends),
+					       &traffic),
+			 0);
+	assert_int_equal(traffic.in_packets, 6);
+	assert_int_equal(traffic.out_packets, 0);
+	age(world, &syn, service_of(world, DIRECT)->timeouts.tcp + 1);
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	/* Closed by the client: its next SYN is a new connection. */
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_2);
+	assert_flows(world, 0, 0, 0);
+}
+
+static void dsr_one_flow(void **state)
+{
+	serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	one_flow(*state);
+}
+
+static void ipip_one_flow(void **state)
+{
+	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	one_flow(*state);
+}
+
+static void datagrams(struct world *world)
+{
+	struct segment in = udp_datagram(CLIENT, 40000, WEIR, PORT, 100);
+
+	send_to(world, &in, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	in.no_checksum = true;
+	send_to(world, &in, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	in.source_port = 40001;
+	send_to(world, &in, WEIR_REASON_NEW_FLOW, BACKEND_2);
+	in.payload = 0;
+	send_to(world, &in, WEIR_REASON_TO_BACKEND, BACKEND_2);
+	/* Silence ends it. */
+	age(world, &in, service_of(world, DATAGRAMS)->timeouts.udp_established - 1000);
+	send_to(world, &in, WEIR_REASON_TO_BACKEND, BACKEND_2);
+	age(world, &in, service_of(world, DATAGRAMS)->timeouts.udp_established + 1);
+	send_to(world, &in, WEIR_REASON_NEW_FLOW, BACKEND_1);
+}
+
+static void dsr_udp(void **state)
+{
+	serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	datagrams(*state);
+}
+
+static void ipip_udp(void **state)
+{
+	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	datagrams(*state);
+}
+
+/* Another node's flow: the hash decides, whatever the scheduler, and its session is made. */
+static void without_session(struct world *world)
+{
+	for (uint16_t port = 50000; port < 50016; port++) {
+		struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
+		struct segment reset = next_of(&syn, RST, 0);
+		uint32_t backend = by_hash(&data);
+
+		send_to(world, &reset, WEIR_REASON_HASHED, backend);
+		send_to(world, &data, WEIR_REASON_HASHED, backend);
+		send_to(world, &data, WEIR_REASON_TO_BACKEND, backend);
+		/* A SYN cannot move it. */
+		send_to(world, &syn, WEIR_REASON_TO_BACKEND, backend);
+	}
+	assert_int_equal(total(world, BACKEND_1) + total(world, BACKEND_2), 0);
+}
+
+static void dsr_without_session(void **state)
+{
+	serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	without_session(*state);
+}
+
+static void ipip_without_session(void **state)
+{
+	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
+	without_session(*state);
+}
+
+/* With scheduler hash, a node without state sends a flow where the first one did. */
+static void two_nodes_agree(void **state)
+{
+	struct world *first = *state, *second = world_open(1024, 64);
+
+	serve(first, WEIR_MODE_DSR, WEIR_SCHEDULER_HASH);
+	serve(second, WEIR_MODE_DSR, WEIR_SCHEDULER_HASH);
+	for (uint16_t port = 50000; port < 50016; port++) {
+		struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
+
+		send_to(first, &syn, WEIR_REASON_NEW_FLOW, by_hash(&syn));
+		send_to(second, &data, WEIR_REASON_HASHED, by_hash(&syn));
+	}
+	world_close(second);
+}
+
+/* A backend in no slot keeps its sessions, but a SYN that it never answered goes elsewhere. */
+static void a_backend_that_drains(void **state)
+{
+	struct world *world = *state;
+	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
+	struct segment fresh = syn_from(40002);
+
+	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	fresh.source_port = 40001;
+	send_to(world, &fresh, WEIR_REASON_NEW_FLOW, BACKEND_2);
+	fresh.source_port = 40002;
+	send_to(world, &fresh, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	backend_at(world, DIRECT, BACKEND_1)->use = WEIR_BACKEND_NO_NEW;
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	send_to(world, &syn, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	send_to(world, &fresh, WEIR_REASON_NEW_FLOW, BACKEND_2);
+}
+
+/* Set down, another address under its id, or another service's: its sessions hold no longer. */
+static void a_backend_that_has_gone(void **state)
+{
+	struct world *world = *state;
+	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
+	struct weir_backend *backend;
+	uint32_t home = by_hash(&data);
+
+	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	if (home == BACKEND_1) { /* so that the session is not where the hash points */
+		struct segment first = syn_from(39999);
+
+		send_to(world, &first, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	}
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, other(home));
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, other(home));
+	backend = backend_at(world, DIRECT, other(home));
+	backend->use = WEIR_BACKEND_CUT;
+	send_to(world, &data, WEIR_REASON_HASHED, home);
+	backend->use = WEIR_BACKEND_OPEN;
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, home);
+
+	backend = backend_at(world, DIRECT, home);
+	backend->address = mapped(THIRD);
+	send_to(world, &data, WEIR_REASON_HASHED, home); /* the hop is still the same */
+	backend->address = mapped(home);
+	send_to(world, &data, WEIR_REASON_HASHED, home);
+	backend->service = DATAGRAMS;
+	send_to(world, &data, WEIR_REASON_HASHED, home);
+	backend->service = DIRECT;
+}
+
+static void last_hop(void **state)
+{
+	struct segment in = syn_from(40000);
+	struct frame frame, out;
+
+	for (enum weir_mode mode = WEIR_MODE_DSR; mode <= WEIR_MODE_IPIP; mode++) {
+		serve(*state, mode, WEIR_SCHEDULER_RR);
+		in.ttl = 1;
+		frame = frame_of(&in);
+		out = icmp_error(in.from, in.to, WEIR, CLIENT, TIME_EXCEEDED, 0, &frame);
+		world_send(*state, &frame, WEIR_REASON_TTL_EXCEEDED, XDP_TX, &out);
+	}
+}
+
+/* The largest packet that fits, then one byte more: told of if it asks to be. */
+static void too_big(void **state)
+{
+	struct world *world = *state;
+	struct segment data = tcp_segment(CLIENT, 40000, WEIR, PORT, ACK);
+	struct segment datagram = udp_datagram(CLIENT, 40000, WEIR, PORT, MTU - OUTER - 27);
+	struct frame in, out;
+	uint8_t *icmp;
+
+	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
+	data.payload = MTU - OUTER - 40;
+	send_to(world, &data, WEIR_REASON_HASHED, by_hash(&data));
+	data.payload++;
+	in = frame_of(&data);
+	out = icmp_error(data.from, data.to, WEIR, CLIENT, UNREACHABLE, FRAGMENTATION_NEEDED, &in);
+	icmp = out.bytes + ETHERNET_LENGTH + 20;
+	put16(icmp + 6, MTU - OUTER);
+	put16(icmp + 2, 0);
+	put16(icmp + 2, slow_checksum(icmp, out.length - ETHERNET_LENGTH - 20));
+	world_send(world, &in, WEIR_REASON_TOO_BIG, XDP_TX, &out);
+	world->tables->runtime->icmp_rate = 0;
+	world_send(world, &in, WEIR_REASON_TOO_BIG_SILENT, XDP_DROP, NULL);
+	datagram.fragment = 0;
+	in = frame_of(&datagram);
+	world_send(world, &in, WEIR_REASON_TOO_BIG_NO_DF, XDP_DROP, NULL);
+	datagram.payload--;
+	send_to(world, &datagram, WEIR_REASON_NEW_FLOW, by_hash(&datagram));
+	assert_int_equal(total(world, BACKEND_1) + total(world, BACKEND_2), 0);
+}
+
+/* Fragments of these modes stay with the host: the later ones could not follow the first. */
+static void a_first_fragment(void **state)
+{
+	struct segment in = udp_datagram(CLIENT, 40000, WEIR, PORT, 100);
+	struct frame frame;
+
+	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	in.fragment = 0x2000;
+	frame = frame_of(&in);
+	world_send(*state, &frame, WEIR_REASON_FRAGMENT, XDP_PASS, NULL);
+}
+
+static void refused(void **state)
+{
+	struct world *world = *state;
+	struct segment in = syn_from(40000), bad = in;
+	struct frame frame;
+
+	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	bad.source = IP4(127, 0, 0, 1);
+	frame = frame_of(&bad);
+	world_send(world, &frame, WEIR_REASON_BAD_SOURCE, XDP_DROP, NULL);
+	world->tables->hops[backend_at(world, DIRECT, BACKEND_1)->hop].destination.flags = 0;
+	frame = frame_of(&in);
+	world_send(world, &frame, WEIR_REASON_NO_NEXT_HOP, XDP_DROP, NULL);
+	service_of(world, DIRECT)->slots.length = 0;
+	service_of(world, DIRECT)->flags = WEIR_SERVICE_SILENT;
+	world_send(world, &frame, WEIR_REASON_NO_BACKEND_SILENT, XDP_DROP, NULL);
+	assert_int_equal(total(world, BACKEND_1) + total(world, BACKEND_2), 0);
+}
+
+/* A client that forgot to close: its next SYN is a new connection in the end. */
+static void an_old_session(void **state)
+{
+	struct world *world = *state;
+	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
+
+	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	age(world, &syn, service_of(world, DIRECT)->timeouts.tcp - 1000);
+	send_to(world, &syn, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	age(world, &syn, service_of(world, DIRECT)->timeouts.tcp + 1);
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_2);
+}
+
+/* A driver that leaves little before the frame: so does metadata that another program put there. */
+static void no_headroom(void **state)
+{
+	enum { METADATA = 212 };
+	struct world *world = *state;
+	struct segment in = syn_from(40000);
+	struct frame frame = frame_of(&in);
+	uint8_t bytes[METADATA + FRAME_MOST] = { 0 }, out[FRAME_MOST];
+	struct xdp_md context = {
+		.data = METADATA,
+		.data_end = METADATA + (uint32_t)frame.length,
+		.ingress_ifindex = world->ingress,
+	};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = bytes, .data_size_in = context.data_end,
+		    .data_out = out, .data_size_out = sizeof(out), .ctx_in = &context,
+		    .ctx_size_in = sizeof(context), .repeat = 1);
+
+	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	memcpy(bytes + METADATA, frame.bytes, frame.length);
+	assert_int_equal(bpf_prog_test_run_opts(datapath_xdp_fd(world->datapath), &options), 0);
+	world->sent++;
+	world_read_counters(world);
+	assert_int_equal(world->counters.reasons[WEIR_REASON_NO_HEADROOM], 1);
+	assert_int_equal(options.retval, XDP_DROP);
+}
+
+/* Several source addresses spread over the backend's receive queues; one flow keeps one. */
+static void outer_sources(void **state)
+{
+	const uint32_t addresses[] = { WEIR, WEIR + 1 };
+	struct world *world = *state;
+	uint32_t seen[2] = { 0 };
+
+	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	world_snat_addresses(world, addresses, 2);
+	for (uint16_t port = 40000; port < 40032; port++) {
+		struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
+		struct frame frames[2] = { frame_of(&syn), frame_of(&data) };
+		uint8_t last[2];
+
+		for (int i = 0; i < 2; i++)
+			last[i] = world_run(world, &frames[i]).frame.bytes[ETHERNET_LENGTH + 15];
+		assert_int_equal(last[0], last[1]);
+		assert_in_range(last[0], 10, 11);
+		seen[last[0] - 10]++;
+	}
+	assert_true(seen[0] > 5 && seen[1] > 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		world_test(dsr_one_flow),
+		world_test(ipip_one_flow),
+		world_test(dsr_udp),
+		world_test(ipip_udp),
+		world_test(dsr_without_session),
+		world_test(ipip_without_session),
+		world_test(two_nodes_agree),
+		world_test(a_backend_that_drains),
+		world_test(a_backend_that_has_gone),
+		world_test(last_hop),
+		world_test(too_big),
+		world_test(refused),
+		world_test(a_first_fragment),
+		world_test(an_old_session),
+		world_test(no_headroom),
+		world_test(outer_sources),
+	};
+
+	return packet_tests(tests);
+}
