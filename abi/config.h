@@ -59,11 +59,14 @@ enum weir_mode {
 };
 
 enum weir_scheduler {
-	WEIR_SCHEDULER_RR,   /* slots in turn */
-	WEIR_SCHEDULER_WRR,  /* the same: the slots hold the smooth weighted order */
-	WEIR_SCHEDULER_HASH, /* slot by hash of the 5-tuple */
-	WEIR_SCHEDULER_LC,   /* least (load + 1) */
-	WEIR_SCHEDULER_WLC,  /* least (load + 1) / weight */
+	WEIR_SCHEDULER_RR,     /* slots in turn */
+	WEIR_SCHEDULER_WRR,    /* the same: the slots hold the smooth weighted order */
+	WEIR_SCHEDULER_HASH,   /* slot by hash of the 5-tuple; the slots are Maglev's table */
+	WEIR_SCHEDULER_LC,     /* least (load + 1) */
+	WEIR_SCHEDULER_WLC,    /* least (load + 1) / weight */
+	WEIR_SCHEDULER_SOURCE, /* as hash, by the client's address alone */
+	WEIR_SCHEDULER_MAGLEV, /* the same as hash */
+	WEIR_SCHEDULER_P2C,    /* of two slots by lot, the one of less (load + 1) / weight */
 };
 
 enum weir_service_flag {
@@ -89,7 +92,9 @@ struct weir_service {
 	__u8 scheduler; /* enum weir_scheduler */
 	__u8 flags;     /* enum weir_service_flag */
 	__u8 zero;
-	__u64 reserved[4];
+	__u32 affinity; /* jiffies that a client keeps its backend after a new flow; 0: not at all */
+	__u32 zero2;
+	__u64 reserved[3];
 };
 
 /* `slots`: what a scheduler picks from. Weight is only read by wlc, ramp by lc and wlc. */
@@ -128,7 +133,28 @@ struct weir_backend {
 	__u64 deadline; /* of one that was removed: seconds since 1970 when its flows are cut */
 	__u32 use;      /* enum weir_backend_use */
 	__u32 zero;
-	__u64 reserved;
+	/*
+	 * Jiffies when it began to get new flows; 0: it gets none, or its service has no affinity. Whom a client
+	 * met before that is forgotten.
+	 */
+	__u64 serves_since;
+};
+
+/*
+ * The LRU hash `affinities`: the backend that a client got last, of a service with affinity. It goes for as
+ * long as that one serves, and the service's time from `last_flow` on.
+ */
+#define WEIR_AFFINITIES 65536
+
+struct weir_affinity_key {
+	struct weir_address client;
+	__u32 service;
+};
+
+struct weir_affinity {
+	__u64 last_flow; /* jiffies */
+	__u32 backend;
+	__u32 zero;
 };
 
 /*

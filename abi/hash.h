@@ -31,6 +31,12 @@ static inline __u32 weir_hash_tuple4(const struct weir_tuple4 *tuple)
 	return weir_hash_mix(weir_hash_mix(addresses) ^ rest) >> 32;
 }
 
+/* By the client alone. */
+static inline __u32 weir_hash_source4(__be32 source)
+{
+	return weir_hash_mix(source) >> 32;
+}
+
 /*
  * The index's hash. The sum is multilinear, by pairs (Lemire and Kaser, "Strongly universal string
  * hashing is fast"): with a secret random @key, no choice of tuples makes more of them meet than

@@ -6,6 +6,7 @@
  * place in the ring of half-open flows. Everything that fails gives back what was taken before.
  */
 
+#include "affinity.h"
 #include "flow.h"
 #include "schedule.h"
 #include "service.h"
@@ -156,6 +157,36 @@ static __always_inline void flow_born(union weir_index entry, __u32 backend_id)
 	ring_enter(entry);
 }
 
+/* Whose the new flow is: the client's backend by affinity (@kept: it took no turn), or the scheduler's choice. */
+static __always_inline __u32 choose_backend(const struct weir_service *service, __u32 service_id,
+					    const struct packet *packet, int *kept)
+{
+	__u32 backend_id = 0;
+
+	if (service->affinity)
+		backend_id = affinity_find(service_id, packet->tuple.source, service->affinity);
+	*kept = backend_id != 0;
+	return *kept ? backend_id : schedule(service, service_id, packet);
+}
+
+/* Unless it took none. */
+static __always_inline void return_turn(const struct weir_service *service, __u32 service_id,
+					int kept)
+{
+	if (!kept)
+		schedule_return_turn(service, service_id);
+}
+
+/* Owns a source port towards the backend by its index entry. False: there is none. */
+static __always_inline int take_port(struct snat_search *search, const struct packet *packet,
+				     const struct weir_service *service,
+				     const struct weir_backend *backend, __u32 backend_id)
+{
+	if (service->flags & WEIR_SERVICE_KEEP_CLIENT)
+		return snat_take(search, packet->tuple.source, packet->tuple.source_port);
+	return snat_allocate(search, &packet->tuple, backend_id, backend->port_queue);
+}
+
 /* Makes the flow of @packet to @service_id. Returns NEW_FLOW with @hit filled, or why not. */
 static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct packet *packet,
 					       __u32 service_id, struct flow_hit *hit)
@@ -168,17 +199,17 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	enum index_result inserted;
 	struct weir_flow4 *flow;
 	__u32 backend_id;
-	int owned;
+	int kept;
 
 	if (!service || !runtime_)
 		return WEIR_REASON_NO_BACKEND;
-	backend_id = schedule(service, service_id, packet);
+	backend_id = choose_backend(service, service_id, packet, &kept);
 	backend = array_at(&backends, backend_id);
 	if (!backend_id || !backend)
 		return WEIR_REASON_NO_BACKEND;
 	flow = record_take(&search.record);
 	if (!flow) {
-		schedule_return_turn(service, service_id);
+		return_turn(service, service_id, kept);
 		return WEIR_REASON_FLOWS_FULL;
 	}
 	hit->control = record_fill(ctx, packet, backend, backend_id, flow);
@@ -189,12 +220,10 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	search.pool.word = READ_WORD(backend->snat.word);
 	search.table = runtime_->snat_table & 1;
 	search.sequence = packet->sequence;
-	if (service->flags & WEIR_SERVICE_KEEP_CLIENT)
-		owned = snat_take(&search, packet->tuple.source, packet->tuple.source_port);
-	else
-		owned = snat_allocate(&search, &packet->tuple, backend_id, backend->port_queue);
-	if (!owned) {
+	if (!take_port(&search, packet, service, backend, backend_id)) {
 		/* The turn is over all the same: the next backend may have ports. */
+		if (kept)
+			affinity_forget(service_id, packet->tuple.source);
 		record_give_back(flow, search.record, hit->control);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}
@@ -204,7 +233,7 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	if (inserted != INDEX_DONE) {
 		index_remove(&search.key, search.record, search.generation, WEIR_FROM_BACKEND);
 		record_give_back(flow, search.record, hit->control);
-		schedule_return_turn(service, service_id);
+		return_turn(service, service_id, kept);
 		/* Else another CPU is making or has made a flow of this client. */
 		return inserted == INDEX_FULL ? WEIR_REASON_FLOWS_FULL : WEIR_REASON_RACED;
 	}
@@ -212,6 +241,8 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	entry.generation = search.generation;
 	__sync_lock_test_and_set(&flow->control.word, hit->control.word);
 	flow_born(entry, backend_id);
+	if (service->affinity)
+		affinity_keep(service_id, packet->tuple.source, backend_id);
 	hit->port_rested = search.rested;
 	hit->flow = flow;
 	hit->record = search.record;

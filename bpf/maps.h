@@ -64,6 +64,13 @@ struct {
 	__type(value, __u32);
 } gateways SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WEIR_AFFINITIES);
+	__type(key, struct weir_affinity_key);
+	__type(value, struct weir_affinity);
+} affinities SEC(".maps");
+
 /* State. */
 WEIR_ARRAY(meta, struct weir_meta, BPF_F_MMAPABLE);
 WEIR_ARRAY(port_queues, struct weir_port_queue_locked, 0);

@@ -33,13 +33,21 @@ static __always_inline __u64 schedule_turn(__u32 service_id)
 	return state ? __sync_fetch_and_add(&state->turn, 1) : 0;
 }
 
+/* Does the packet alone decide? Then there are no turns. */
+static __always_inline int schedule_hashes(const struct weir_service *service)
+{
+	return service->scheduler == WEIR_SCHEDULER_HASH ||
+	       service->scheduler == WEIR_SCHEDULER_SOURCE ||
+	       service->scheduler == WEIR_SCHEDULER_MAGLEV;
+}
+
 /* The turn was in vain: another flow gets it. */
 static __always_inline void schedule_return_turn(const struct weir_service *service,
 						 __u32 service_id)
 {
 	struct weir_service_state *state = array_at(&service_state, service_id);
 
-	if (state && service->scheduler != WEIR_SCHEDULER_HASH)
+	if (state && !schedule_hashes(service))
 		__sync_fetch_and_add(&state->turn, -1);
 }
 
@@ -49,10 +57,16 @@ static __always_inline __u32 pick_turn(union weir_range range, __u32 service_id)
 	return schedule_turn(service_id) % range.length;
 }
 
-/* hash: by the 5-tuple. */
+/* hash, maglev: by the 5-tuple. */
 static __always_inline __u32 pick_hash(union weir_range range, const struct packet *packet)
 {
 	return weir_hash_scale(weir_hash_tuple4(&packet->tuple), range.length);
+}
+
+/* source: by the client's address. */
+static __always_inline __u32 pick_source(union weir_range range, const struct packet *packet)
+{
+	return weir_hash_scale(weir_hash_source4(packet->tuple.source), range.length);
 }
 
 struct room_search {
@@ -111,6 +125,13 @@ struct least_search {
 	__u64 weights;               /* of all */
 };
 
+static __always_inline __u32 rank_of(const struct weir_slot *slot, const struct weir_load *load)
+{
+	if (slot->ramp < WEIR_RAMP_FULL)
+		return RANK_RAMPING;
+	return load->failed ? RANK_SUSPECT : RANK_SOUND;
+}
+
 static __always_inline int least_better(const struct least_candidate *a,
 					const struct least_candidate *b)
 {
@@ -138,9 +159,7 @@ static long least_step(__u32 step, struct least_search *search)
 		return 0;
 	candidate.weight = search->weighted ? slot->weight : 1;
 	candidate.load = (__u64)load->half_open + load->established + load->failed;
-	candidate.rank = slot->ramp < WEIR_RAMP_FULL ? RANK_RAMPING :
-			 load->failed                ? RANK_SUSPECT :
-						       RANK_SOUND;
+	candidate.rank = rank_of(slot, load);
 	search->weights += candidate.weight;
 	if (!step) {
 		search->turn = candidate;
@@ -188,6 +207,41 @@ static __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weigh
 	return least_takes_turn(&search) ? search.start : search.place;
 }
 
+static __always_inline int candidate_read(struct least_candidate *candidate, __u32 place)
+{
+	struct weir_slot *slot = array_at(&slots, place);
+	struct weir_load *load = slot ? array_at(&loads, slot->backend) : NULL;
+
+	if (!load || backend_is_full(slot->backend))
+		return 0;
+	candidate->weight = slot->weight;
+	candidate->load = (__u64)load->half_open + load->established + load->failed;
+	candidate->rank = rank_of(slot, load);
+	return 1;
+}
+
+/*
+ * p2c: of two slots of the weighted order, drawn by the client and the turn, the one whose backend has
+ * less (load + 1) / weight. Who is not to be judged by that is taken only if it was drawn first, as often
+ * as its slots say. Not inlined: its stack would be added to all that a new flow needs.
+ */
+static __noinline __u32 pick_two(__u64 range_word, __u32 service_id, __u32 hash)
+{
+	union weir_range range = { .word = range_word };
+	__u64 lot = weir_hash_mix((__u64)hash << 32 ^ schedule_turn(service_id));
+	__u32 first = weir_hash_scale(lot >> 32, range.length);
+	__u32 second = weir_hash_scale(lot, range.length);
+	struct least_candidate a = {}, b = {};
+
+	if (!candidate_read(&b, range.offset + second))
+		return first;
+	if (!candidate_read(&a, range.offset + first))
+		return second;
+	if (a.rank < b.rank)
+		return first;
+	return load_less(b.load, b.weight, a.load, a.weight) ? second : first;
+}
+
 /* The backend id for a new flow of @packet, or 0: there is none. */
 static __always_inline __u32 schedule(const struct weir_service *service, __u32 service_id,
 				      const struct packet *packet)
@@ -200,7 +254,14 @@ static __always_inline __u32 schedule(const struct weir_service *service, __u32 
 		return 0;
 	switch (service->scheduler) {
 	case WEIR_SCHEDULER_HASH:
+	case WEIR_SCHEDULER_MAGLEV:
 		place = pick_hash(range, packet);
+		break;
+	case WEIR_SCHEDULER_SOURCE:
+		place = pick_source(range, packet);
+		break;
+	case WEIR_SCHEDULER_P2C:
+		place = pick_two(range.word, service_id, weir_hash_tuple4(&packet->tuple));
 		break;
 	case WEIR_SCHEDULER_LC:
 	case WEIR_SCHEDULER_WLC:

@@ -59,7 +59,7 @@ static const struct command_option run_options[] = {
 	{ "--listen", "ADDR:PORT[/udp]", "address that clients talk to, a service; may be repeated",
 	  NULL },
 	{ "--backends", "A[:PORT][=WEIGHT],...", "servers behind every service", NULL },
-	{ "--scheduler", "NAME", "rr, wrr, lc, wlc or hash (rr)", NULL },
+	{ "--scheduler", "NAME", "rr, wrr, lc, wlc, p2c, hash, source or maglev (rr)", NULL },
 	{ "--mode", "NAME", "nat, dsr or ipip (nat)", NULL },
 	{ "--attach", "HOW", "auto, native or generic XDP (auto)", NULL },
 	{ "--flows", "N", "limit of live flows (262144)", NULL },

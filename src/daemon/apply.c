@@ -5,6 +5,7 @@
 #include "src/daemon/internal.h"
 #include "src/daemon/kill.h"
 #include "src/model/listeners.h"
+#include "src/model/maglev.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -132,6 +133,7 @@ static void leave(struct daemon *daemon, uint32_t id)
 	backend->leaving = true;
 	backend->in_slots = false;
 	daemon->tables->backends[id].use = WEIR_BACKEND_NO_NEW;
+	datapath_store((void *)&daemon->tables->backends[id].serves_since, 0);
 	backend->ramp_began_ms = 0;
 	backend->empty = 0;
 	checks_follow(daemon, id, NULL);
@@ -340,6 +342,7 @@ int apply_config(struct daemon *daemon, const struct config *config, struct erro
 	for (size_t i = 0; daemon->interfaces && i < config->interface_count; i++)
 		daemon->interfaces[i].config = &config->interfaces[i];
 	daemon->registry.service_count = config->service_count;
+	daemon->registry.hashing_count = maglev_services(config);
 	daemon->registry.backend_count = backends;
 	err = apply_listeners(daemon);
 	if (err < 0)

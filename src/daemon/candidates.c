@@ -17,20 +17,53 @@ static bool is_in_tier(const struct candidate *candidate, enum tier tier)
 	}
 }
 
+/* The first tier that anybody is in, or the last one. */
+static enum tier choose_tier(const struct candidate *all, size_t count, bool fail_open)
+{
+	const enum tier last = fail_open ? TIER_FAIL_OPEN : TIER_BACKUP;
+
+	for (enum tier tier = TIER_FIRST; tier < last; tier++)
+		for (size_t i = 0; i < count; i++)
+			if (is_in_tier(&all[i], tier))
+				return tier;
+	return last;
+}
+
+static bool is_member(const struct candidate *candidate, enum tier tier)
+{
+	return candidate->serves &&
+	       (tier == TIER_FAIL_OPEN || candidate->backup == (tier == TIER_BACKUP));
+}
+
+size_t candidates_members(const struct candidate *all, size_t count, bool fail_open,
+			  struct maglev_backend *ret)
+{
+	const enum tier tier = choose_tier(all, count, fail_open);
+	size_t members = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (is_member(&all[i], tier))
+			ret[members++] = (struct maglev_backend){
+				.id = all[i].id,
+				.weight = all[i].weight,
+				.usable = is_in_tier(&all[i], tier),
+			};
+	return members;
+}
+
 size_t candidates_choose(const struct candidate *all, size_t count, bool fail_open,
 			 struct slot_candidate *ret)
 {
-	enum tier last = fail_open ? TIER_FAIL_OPEN : TIER_BACKUP;
+	const enum tier tier = choose_tier(all, count, fail_open);
 	size_t chosen = 0;
 
-	for (enum tier tier = TIER_FIRST; !chosen && tier <= last; tier++)
-		for (size_t i = 0; i < count; i++)
-			if (is_in_tier(&all[i], tier))
-				ret[chosen++] = (struct slot_candidate){
-					.backend = all[i].id,
-					.weight = all[i].weight,
-					.ramp = all[i].ramp,
-				};
+	for (size_t i = 0; i < count; i++)
+		if (is_in_tier(&all[i], tier))
+			ret[chosen++] = (struct slot_candidate){
+				.backend = all[i].id,
+				.weight = all[i].weight,
+				.ramp = all[i].ramp,
+			};
 	return chosen;
 }
 

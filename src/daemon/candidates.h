@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "src/model/maglev.h"
 #include "src/model/slots.h"
 
 /*
@@ -21,6 +22,13 @@ struct candidate {
 	bool healthy;   /* no check says otherwise */
 	bool backup;
 };
+
+/*
+ * For what hashes, whose tables are made of all that are to serve, up or not: those of the same tier
+ * that candidates_choose() looks in. Fills @ret, but for the endpoints, and returns how many.
+ */
+size_t candidates_members(const struct candidate *all, size_t count, bool fail_open,
+			  struct maglev_backend *ret);
 
 /* Fills @ret, which has room for @count, and returns how many. @all is in configuration order. */
 size_t candidates_choose(const struct candidate *all, size_t count, bool fail_open,

@@ -4,6 +4,7 @@
 #include "src/base/log.h"
 #include "src/daemon/candidates.h"
 #include "src/daemon/internal.h"
+#include "src/model/maglev.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -48,6 +49,9 @@ void publish_service(struct daemon *daemon, uint32_t id)
 	entry->scheduler = config->scheduler;
 	entry->flags = (config->silent ? WEIR_SERVICE_SILENT : 0) |
 		       (config->keep_client ? WEIR_SERVICE_KEEP_CLIENT : 0);
+	entry->affinity = config->affinity.by == AFFINITY_NONE ?
+				  0 :
+				  to_jiffies(daemon, config->affinity.timeout);
 	entry->timeouts = (struct weir_timeouts){
 		.tcp = to_jiffies(daemon, config->timeouts.tcp),
 		.tcp_handshake = to_jiffies(daemon, config->timeouts.tcp_handshake),
@@ -176,32 +180,90 @@ static enum weir_backend_use use_of(const struct backend *backend)
 	return backend->config->state == BACKEND_DOWN ? WEIR_BACKEND_CUT : WEIR_BACKEND_NO_NEW;
 }
 
-/* Builds the table and notes who stands in it. */
-static int build(struct daemon *daemon, const struct service *service, struct weir_slot **ret)
+/*
+ * Notes who may get new flows. The datapath asks only if the service has affinity; then whoever begins
+ * to serve has no old clients.
+ */
+static void note_serving(struct daemon *daemon, const struct service *service, uint32_t id,
+			 bool serves)
+{
+	bool asked = serves && service->config->affinity.by != AFFINITY_NONE;
+	struct weir_backend *entry = &daemon->tables->backends[id];
+
+	daemon->registry.backends[id].in_slots = serves;
+	entry->use = use_of(&daemon->registry.backends[id]);
+	if (asked == (entry->serves_since != 0))
+		return;
+	datapath_store((void *)&entry->serves_since,
+		       asked ? datapath_jiffies(daemon->datapath) : 0);
+}
+
+static int build_slots(struct daemon *daemon, const struct service *service,
+		       const struct candidate *all, struct weir_slot **ret)
 {
 	_cleanup_free_ struct slot_candidate *chosen = NULL;
-	_cleanup_free_ struct candidate *all = NULL;
-	size_t count = service->backend_count;
+	size_t count = service->backend_count, next = 0;
 	int length;
 
-	all = calloc(count + 1, sizeof(*all));
 	chosen = calloc(count + 1, sizeof(*chosen));
-	if (!all || !chosen)
+	if (!chosen)
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		all[i] = candidate_of(daemon, service, service->backends[i]);
 	count = candidates_choose(all, count, service->config->fail_open, chosen);
 	length = slots_build(service->config->scheduler, chosen, count, ret);
-	if (length < 0)
-		return length;
-	for (size_t i = 0; i < service->backend_count; i++)
-		daemon->registry.backends[service->backends[i]].in_slots = false;
-	for (size_t i = 0; i < count; i++)
-		daemon->registry.backends[chosen[i].backend].in_slots = true;
-	for (size_t i = 0; i < service->backend_count; i++)
-		daemon->tables->backends[service->backends[i]].use = use_of(
-			&daemon->registry.backends[service->backends[i]]);
+	for (size_t i = 0; length >= 0 && i < service->backend_count; i++) {
+		bool serves = next < count && chosen[next].backend == all[i].id;
+
+		note_serving(daemon, service, all[i].id, serves);
+		next += serves;
+	}
 	return length;
+}
+
+/*
+ * As build_slots(), where the scheduler hashes. @fingerprint: of what the live table was made of, and of
+ * what this one is: with the same one nothing is built, and *ret stays NULL.
+ */
+static int build_hashed(struct daemon *daemon, const struct service *service,
+			const struct candidate *all, uint64_t *fingerprint, struct weir_slot **ret)
+{
+	size_t size = maglev_size(service->config, daemon->registry.hashing_count), count;
+	_cleanup_free_ struct maglev_backend *members = NULL;
+	uint64_t before = *fingerprint;
+	int length;
+
+	members = calloc(service->backend_count + 1, sizeof(*members));
+	if (!members)
+		return -ENOMEM;
+	count = candidates_members(all, service->backend_count, service->config->fail_open,
+				   members);
+	for (size_t i = 0; i < count; i++)
+		members[i].endpoint = daemon->registry.backends[members[i].id].config->endpoint;
+	*fingerprint = maglev_fingerprint(members, count, size);
+	length = *fingerprint == before ? (int)service->slots.length :
+					  maglev_build(members, count, size, ret);
+	for (size_t i = 0, next = 0; length >= 0 && i < service->backend_count; i++) {
+		bool member = next < count && members[next].id == all[i].id;
+
+		note_serving(daemon, service, all[i].id, member && members[next].usable);
+		next += member;
+	}
+	return length;
+}
+
+/* Builds the table and notes who stands in it. *ret NULL with a length: the live one is right. */
+static int build(struct daemon *daemon, const struct service *service, uint64_t *fingerprint,
+		 struct weir_slot **ret)
+{
+	_cleanup_free_ struct candidate *all = calloc(service->backend_count + 1, sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < service->backend_count; i++)
+		all[i] = candidate_of(daemon, service, service->backends[i]);
+	if (scheduler_hashes(service->config->scheduler))
+		return build_hashed(daemon, service, all, fingerprint, ret);
+	*fingerprint = 0;
+	return build_slots(daemon, service, all, ret);
 }
 
 static bool is_live(const struct daemon *daemon, const struct service *service,
@@ -232,14 +294,17 @@ static int publish_service_slots(struct daemon *daemon, struct service *service)
 {
 	uint32_t id = registry_service_id(&daemon->registry, service);
 	_cleanup_free_ struct weir_slot *slots = NULL;
+	uint64_t fingerprint = service->fingerprint;
 	union weir_range range;
 	int length, err;
 
-	length = build(daemon, service, &slots);
+	length = build(daemon, service, &fingerprint, &slots);
 	if (length < 0)
 		return length;
-	if (is_live(daemon, service, slots, length))
+	if ((length && !slots) || is_live(daemon, service, slots, length)) {
+		service->fingerprint = fingerprint;
 		return 0;
+	}
 	if (!length && service->slots.length && is_resolving(daemon, service))
 		return -EAGAIN;
 	err = ranges_take(&daemon->slot_ranges, length, &daemon->grace, &range);
@@ -250,6 +315,7 @@ static int publish_service_slots(struct daemon *daemon, struct service *service)
 	datapath_store((void *)&daemon->tables->services[id].slots.word, range.word);
 	ranges_retire(&daemon->slot_ranges, service->slots, &daemon->grace);
 	service->slots = range;
+	service->fingerprint = fingerprint;
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/daemon/registry.h"
 #include "src/daemon/shortage.h"
+#include "src/model/maglev.h"
 #include "src/model/slots.h"
 
 #include <arpa/inet.h>
@@ -14,9 +15,8 @@
 #define SPARE_SNAT_ADDRESSES 256
 #define LEAST_BACKENDS 4096
 #define LEAST_SERVICES 1024
-#define SPARE_SLOTS 131072
-/* The tables of 256 services whose backends come back at the same time. */
-#define SPARE_SLOTS_RAMPING (256 * SLOTS_MOST)
+/* The tables of 256 services whose backends come back at the same time, or that begin to hash. */
+#define SPARE_SLOTS (256 * SLOTS_MOST)
 #define MOST_HOPS 65536
 #define MOST_IDS (1u << 24)
 
@@ -254,13 +254,15 @@ static uint32_t greatest_common_divisor(uint32_t a, uint32_t b)
 }
 
 /* Places that the largest slot table of @service can need, while nobody's share rises. */
-static uint64_t slots_capacity(const struct config_service *service)
+static uint64_t slots_capacity(const struct config_service *service, size_t hashing)
 {
 	uint32_t count = service->backend_count;
 	uint32_t divisor = 0;
 	uint64_t sum = 0;
 
-	if (service->scheduler != WEIR_SCHEDULER_WRR && service->scheduler != WEIR_SCHEDULER_HASH)
+	if (scheduler_hashes(service->scheduler))
+		return maglev_size(service, hashing);
+	if (service->scheduler != WEIR_SCHEDULER_WRR && service->scheduler != WEIR_SCHEDULER_P2C)
 		return count;
 	/* Fewer backends never need more: their sum is smaller, their divisor not. */
 	for (size_t i = 0; i < service->backend_count; i++) {
@@ -291,16 +293,14 @@ static uint32_t twice(uint64_t count, uint32_t least)
 int registry_sizes(const struct config *config, struct datapath_sizes *ret, struct error *error)
 {
 	uint64_t backends = 0, listens = 0, slots = 0, hops, listeners = 1024;
-	uint64_t spare = SPARE_SLOTS;
 	bool direct = false;
+	const size_t hashing = maglev_services(config);
 
 	for (size_t i = 0; i < config->service_count; i++) {
 		backends += config->services[i].backend_count;
 		listens += config->services[i].listen_count;
-		slots += slots_capacity(&config->services[i]);
+		slots += slots_capacity(&config->services[i], hashing);
 		direct |= config->services[i].mode != WEIR_MODE_NAT;
-		if (config->services[i].slow_start)
-			spare = SPARE_SLOTS_RAMPING;
 	}
 	if (2 * backends > MOST_IDS || 2 * slots > UINT32_MAX / 2)
 		return error_set(error, -E2BIG,
@@ -317,7 +317,7 @@ int registry_sizes(const struct config *config, struct datapath_sizes *ret, stru
 		.half_open = config->limits.half_open,
 		.services = twice(config->service_count, LEAST_SERVICES),
 		.backends = twice(backends, LEAST_BACKENDS),
-		.slots = 2 * slots + spare,
+		.slots = 2 * slots + SPARE_SLOTS,
 		.listeners = listeners,
 		.hops = hops < MOST_HOPS ? hops : MOST_HOPS,
 		.snat_addresses = 2 * config->snat.address_count + SPARE_SNAT_ADDRESSES,

@@ -47,6 +47,7 @@ struct service {
 	uint32_t backend_count;
 	uint32_t users; /* backend ids that name this service, those that are leaving included */
 	union weir_range slots; /* the live ones */
+	uint64_t fingerprint;   /* of what they were made of, if it hashes */
 	bool used;
 	bool leaving;
 	bool wanted;  /* seen in the configuration that is being applied */
@@ -61,7 +62,8 @@ struct registry {
 	uint32_t backend_ids;
 	uint32_t service_count; /* in the configuration */
 	uint32_t backend_count;
-	uint32_t last_service; /* highest id that was ever used */
+	uint32_t hashing_count; /* services that hash */
+	uint32_t last_service;  /* highest id that was ever used */
 	uint32_t last_backend;
 	uint32_t next_service; /* id that was given last: the next one is tried after it */
 	uint32_t next_backend;

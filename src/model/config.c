@@ -19,8 +19,10 @@ static const struct config_timeouts default_timeouts = {
 };
 
 static const char *const scheduler_names[] = {
-	[WEIR_SCHEDULER_RR] = "rr", [WEIR_SCHEDULER_WRR] = "wrr", [WEIR_SCHEDULER_HASH] = "hash",
-	[WEIR_SCHEDULER_LC] = "lc", [WEIR_SCHEDULER_WLC] = "wlc",
+	[WEIR_SCHEDULER_RR] = "rr",         [WEIR_SCHEDULER_WRR] = "wrr",
+	[WEIR_SCHEDULER_HASH] = "hash",     [WEIR_SCHEDULER_LC] = "lc",
+	[WEIR_SCHEDULER_WLC] = "wlc",       [WEIR_SCHEDULER_SOURCE] = "source",
+	[WEIR_SCHEDULER_MAGLEV] = "maglev", [WEIR_SCHEDULER_P2C] = "p2c",
 };
 
 static const char *const mode_names[] = {
@@ -116,6 +118,7 @@ struct config_service *config_add_service(struct config *config)
 	*services = (struct config_service){
 		.mode = WEIR_MODE_NAT,
 		.scheduler = WEIR_SCHEDULER_RR,
+		.affinity = { .timeout = 10 * MINUTES },
 		.timeouts = default_timeouts,
 		.health = {
 			.type = HEALTH_NONE,
@@ -263,6 +266,12 @@ const char *scheduler_name(enum weir_scheduler scheduler)
 int scheduler_parse(const char *name)
 {
 	return value_of(scheduler_names, COUNT(scheduler_names), name);
+}
+
+bool scheduler_hashes(enum weir_scheduler scheduler)
+{
+	return scheduler == WEIR_SCHEDULER_HASH || scheduler == WEIR_SCHEDULER_SOURCE ||
+	       scheduler == WEIR_SCHEDULER_MAGLEV;
 }
 
 const char *mode_name(enum weir_mode mode)

@@ -101,6 +101,14 @@ struct config_timeouts { /* milliseconds */
 	uint64_t udp_established;
 };
 
+enum affinity { AFFINITY_NONE, AFFINITY_SOURCE };
+
+/* A client keeps its backend, whatever the scheduler. */
+struct config_affinity {
+	enum affinity by;
+	uint64_t timeout; /* milliseconds from its last new flow on */
+};
+
 struct config_service {
 	char name[64]; /* [a-z0-9-]{1,63} */
 	struct config_listen *listens;
@@ -112,6 +120,7 @@ struct config_service {
 	bool fail_open;   /* with every backend down, use them all */
 	uint64_t
 		slow_start; /* milliseconds over which a returning backend's share rises; 0: at once */
+	struct config_affinity affinity;
 	struct config_timeouts timeouts;
 	struct config_health health;
 	struct config_backend *backends;
@@ -191,6 +200,8 @@ int config_service_copy(const struct config_service *service, struct config_serv
 /* "rr" ... NULL where the name or number is unknown (parse: negative). */
 const char *scheduler_name(enum weir_scheduler scheduler);
 int scheduler_parse(const char *name);
+/* Its slots are a table of src/model/maglev.h. */
+bool scheduler_hashes(enum weir_scheduler scheduler);
 const char *mode_name(enum weir_mode mode);
 int mode_parse(const char *name);
 const char *backend_state_name(enum backend_state state);

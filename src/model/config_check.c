@@ -285,20 +285,46 @@ static void check_direct_backend(const struct config_service *service, size_t se
 			     service->name, endpoint, mode);
 }
 
+static bool counts_connections(enum weir_scheduler scheduler)
+{
+	return scheduler == WEIR_SCHEDULER_LC || scheduler == WEIR_SCHEDULER_WLC ||
+	       scheduler == WEIR_SCHEDULER_P2C;
+}
+
 static void check_direct(const struct config_service *service, size_t index,
 			 struct checker *checker)
 {
 	if (service->mode == WEIR_MODE_NAT || !mode_name(service->mode))
 		return;
-	if (service->scheduler == WEIR_SCHEDULER_LC || service->scheduler == WEIR_SCHEDULER_WLC)
+	if (counts_connections(service->scheduler))
 		checker_tell(checker, checker_path("services[%zu].scheduler", index).text,
 			     SERVICE
 			     ": scheduler %s: does not go with mode %s, where weir does not "
-			     "see connections end; expected hash, rr or wrr",
+			     "see connections end; expected maglev, hash, source, rr or wrr",
 			     service->name, scheduler_name(service->scheduler),
 			     mode_name(service->mode));
+	if (service->affinity.by != AFFINITY_NONE)
+		checker_tell(checker, checker_path("services[%zu].affinity", index).text,
+			     SERVICE
+			     ": affinity: is not supported with mode %s; use scheduler source",
+			     service->name, mode_name(service->mode));
 	for (size_t i = 0; i < service->backend_count; i++)
 		check_direct_backend(service, index, i, checker);
+}
+
+static void check_affinity(const struct config_service *service, size_t index,
+			   struct checker *checker)
+{
+	const struct config_affinity *affinity = &service->affinity;
+
+	if (affinity->by > AFFINITY_SOURCE)
+		checker_tell(checker, checker_path("services[%zu].affinity.by", index).text,
+			     SERVICE ": affinity: unknown kind", service->name);
+	if (affinity->timeout < CONFIG_TIMEOUT_LEAST || affinity->timeout > CONFIG_TIMEOUT_MOST)
+		checker_tell(checker, checker_path("services[%zu].affinity.timeout", index).text,
+			     SERVICE ": affinity.timeout: %" PRIu64
+				     "ms is out of range; expected 100ms to 168h",
+			     service->name, affinity->timeout);
 }
 
 static void check_service(const struct config_service *service, size_t index,
@@ -318,11 +344,12 @@ static void check_service(const struct config_service *service, size_t index,
 			     SERVICE ": slow_start: %" PRIu64
 				     "ms is out of range; expected 0 to 24h",
 			     service->name, service->slow_start);
-	if (service->slow_start && service->scheduler == WEIR_SCHEDULER_HASH)
+	if (service->slow_start && scheduler_hashes(service->scheduler))
 		checker_tell(checker, checker_path("services[%zu].slow_start", index).text,
-			     SERVICE ": slow_start: does not go with scheduler hash, where a share "
+			     SERVICE ": slow_start: does not go with scheduler %s, where a share "
 				     "that rises moves other clients; remove one",
-			     service->name);
+			     service->name, scheduler_name(service->scheduler));
+	check_affinity(service, index, checker);
 	config_check_health(service, index, checker);
 }
 

@@ -30,10 +30,16 @@ static const struct config_word scheduler_words[] = {
 	{ "wrr", WEIR_SCHEDULER_WRR },
 	{ "lc", WEIR_SCHEDULER_LC },
 	{ "wlc", WEIR_SCHEDULER_WLC },
-	{ "p2c", CONFIG_WORD_LATER },
+	{ "p2c", WEIR_SCHEDULER_P2C },
 	{ "hash", WEIR_SCHEDULER_HASH },
-	{ "source", CONFIG_WORD_LATER },
-	{ "maglev", CONFIG_WORD_LATER },
+	{ "source", WEIR_SCHEDULER_SOURCE },
+	{ "maglev", WEIR_SCHEDULER_MAGLEV },
+	{ NULL, 0 },
+};
+
+static const struct config_word affinity_words[] = {
+	{ "none", AFFINITY_NONE },
+	{ "source", AFFINITY_SOURCE },
 	{ NULL, 0 },
 };
 
@@ -94,6 +100,23 @@ const struct config_key config_timeout_keys[] = {
 	TIMEOUT(tcp_close, "10s", "TCP flow after both FINs or a reset."),
 	TIMEOUT(udp, "30s", "UDP flow without a conversation."),
 	TIMEOUT(udp_established, "180s", "UDP flow with one."),
+	{ .name = NULL },
+};
+
+static const struct config_key affinity_keys[] = {
+	{ .name = "by",
+	  .type = CONFIG_TYPE_WORD,
+	  .required = true,
+	  FIELD(config_affinity, by),
+	  .words = affinity_words,
+	  .help = "source: a client's address; none: no affinity." },
+	{ .name = "timeout",
+	  .type = CONFIG_TYPE_TIME,
+	  FIELD(config_affinity, timeout),
+	  .least = CONFIG_TIMEOUT_LEAST,
+	  .most = CONFIG_TIMEOUT_MOST,
+	  .fallback = "10m",
+	  .help = "From the client's last new flow on." },
 	{ .name = NULL },
 };
 
@@ -245,7 +268,13 @@ const struct config_key config_service_keys[] = {
 	  FIELD(config_service, slow_start),
 	  .most = CONFIG_SLOW_START_MOST,
 	  .fallback = "0",
-	  .help = "Time over which a returning backend's share rises; not with scheduler hash." },
+	  .help = "Time over which a returning backend's share rises; not with hash, source, "
+		  "maglev." },
+	{ .name = "affinity",
+	  .type = CONFIG_TYPE_MAPPING,
+	  FIELD(config_service, affinity),
+	  .keys = affinity_keys,
+	  .help = "A client keeps its backend while that one serves, whatever the scheduler." },
 	{ .name = "timeouts",
 	  .type = CONFIG_TYPE_MAPPING,
 	  FIELD(config_service, timeouts),
@@ -256,7 +285,6 @@ const struct config_key config_service_keys[] = {
 	  FIELD(config_service, health),
 	  .keys = config_health_keys,
 	  .help = "How backends are checked." },
-	{ .name = "affinity", .type = CONFIG_TYPE_LATER },
 	{ .name = "allow", .type = CONFIG_TYPE_LATER },
 	{ .name = "deny", .type = CONFIG_TYPE_LATER },
 	{ .name = "except", .type = CONFIG_TYPE_LATER },

@@ -168,14 +168,13 @@ static int take_scheduler(struct flags *flags, const struct flag *flag, char *va
 {
 	int scheduler = scheduler_parse(value);
 
-	if (!strcmp(value, "p2c") || !strcmp(value, "source") || !strcmp(value, "maglev"))
-		return error_set(error, -EINVAL,
-				 "%s: %s is not supported yet; expected rr, wrr, hash, lc or wlc",
-				 flag->name, value);
 	if (scheduler < 0)
-		return error_set(error, -EINVAL,
-				 "%s: " QUOTE " is no scheduler; expected rr, wrr, hash, lc or wlc",
-				 flag->name, value);
+		return error_set(
+			error, -EINVAL,
+			"%s: " QUOTE
+			" is no scheduler; expected rr, wrr, lc, wlc, p2c, hash, source or "
+			"maglev",
+			flag->name, value);
 	flags->all->scheduler = (enum weir_scheduler)scheduler;
 	return 0;
 }

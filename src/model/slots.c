@@ -292,14 +292,15 @@ static bool any_ramps(const struct slot_candidate *candidates, size_t count)
 int slots_build(enum weir_scheduler scheduler, const struct slot_candidate *candidates,
 		size_t count, struct weir_slot **ret)
 {
+	const bool weighted = scheduler == WEIR_SCHEDULER_WRR || scheduler == WEIR_SCHEDULER_P2C;
+
 	if (!count) {
 		*ret = NULL;
 		return 0;
 	}
-	if ((scheduler == WEIR_SCHEDULER_WRR || scheduler == WEIR_SCHEDULER_RR) &&
-	    any_ramps(candidates, count))
+	if ((weighted || scheduler == WEIR_SCHEDULER_RR) && any_ramps(candidates, count))
 		return build_weighted(share_out_ramped, candidates, count, ret);
-	if (scheduler == WEIR_SCHEDULER_WRR || scheduler == WEIR_SCHEDULER_HASH)
+	if (weighted)
 		return build_weighted(share_out, candidates, count, ret);
 	return build_each_once(candidates, count, ret);
 }

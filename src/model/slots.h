@@ -7,7 +7,7 @@
 #include "abi/config.h"
 
 /*
- * The largest slot table of wrr and hash; weights that need more are rounded so that no backend's
+ * The largest slot table of wrr and p2c; weights that need more are rounded so that no backend's
  * share is off by 0.1 % of the traffic or more. Where that cannot be had in so few slots, because
  * several hundred light backends with a slot each would crowd out the heavy ones, the table is
  * doubled until it holds; it never exceeds slots_bound().
@@ -27,10 +27,11 @@ struct slot_candidate {
  *   wrr           the smooth weighted order of one period (nginx's: each round current_i += w_i,
  *                 pick the largest, subtract the sum), weights divided by their greatest common
  *                 divisor;
- *   hash          the same multiset as wrr.
- * While any of them ramps up (lc, wlc: bpf/schedule.h sees to it; hash: takes no notice), rr and wrr
- * give each of those its ramp's part of its fair share, never more, and none if it is less than one
- * slot; the others share the rest by their weights. Such a table has slots_bound() slots.
+ *   p2c           the same multiset as wrr.
+ * What hashes has tables of its own: src/model/maglev.h.
+ * While any of them ramps up (lc, wlc: bpf/schedule.h sees to it), rr, wrr and p2c give each of those
+ * its ramp's part of its fair share, never more, and none if it is less than one slot; the others
+ * share the rest by their weights. Such a table has slots_bound() slots.
  *
  * Every run of wrr slots of one period's length, cyclically, holds each backend exactly as often as
  * its weight says; with more than SLOTS_MOST candidates each stands at least once.

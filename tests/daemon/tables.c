@@ -47,6 +47,11 @@ void datapath_store(uint64_t *word, uint64_t value)
 	*word = value;
 }
 
+uint64_t datapath_jiffies(struct datapath *datapath)
+{
+	return asked.jiffies;
+}
+
 uint32_t datapath_hz(const struct datapath *datapath)
 {
 	return 250;

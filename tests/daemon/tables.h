@@ -13,6 +13,7 @@ enum {
 	TABLE_SERVICES = 8,
 	TABLE_BACKENDS = 16,
 	TABLE_SLOTS = 64,
+	TABLE_SLOTS_OF_HASHING = 4 * 65537, /* if a test makes room for them */
 	TABLE_LISTENERS = 32,
 	TABLE_HOPS = 16,
 	TABLE_SOURCES = 8,
@@ -28,7 +29,7 @@ struct memory {
 	struct weir_service services[TABLE_SERVICES];
 	struct weir_service_name service_names[TABLE_SERVICES];
 	struct weir_service_state service_state[TABLE_SERVICES];
-	struct weir_slot slots[TABLE_SLOTS];
+	struct weir_slot slots[TABLE_SLOTS_OF_HASHING];
 	struct weir_backend backends[TABLE_BACKENDS];
 	struct weir_load loads[TABLE_BACKENDS];
 	struct weir_hop hops[TABLE_HOPS];
@@ -50,6 +51,7 @@ struct asked {
 	uint32_t kills_forgotten;                /* id whose kills were last told to be forgotten */
 	union weir_range slots_before_listeners; /* of service 1, when the listeners were stored */
 	uint32_t forgotten;                      /* id that the sweep was last told to forget */
+	uint64_t jiffies;                        /* the time */
 	int resolver_error;                      /* its answer from now on */
 };
 

@@ -59,6 +59,56 @@ static void test_tiers(void **state)
 	assert_int_equal(choose(NULL, 0, true), 0);
 }
 
+/* The members of a table, and then those of them that are usable, as digits of two numbers. */
+static void assert_members(const unsigned int flaws[4], bool fail_open, unsigned int members,
+			   unsigned int usable)
+{
+	struct maglev_backend found[4];
+	struct candidate all[4];
+	unsigned int digits = 0, usable_digits = 0;
+	size_t count;
+
+	for (size_t i = 0; i < 4; i++)
+		all[i] = (struct candidate){
+			.id = i + 1,
+			.weight = 10 + i,
+			.serves = !(flaws[i] & NO),
+			.reachable = !(flaws[i] & UNREACHABLE),
+			.healthy = !(flaws[i] & SICK),
+			.backup = flaws[i] & BACKUP,
+		};
+	count = candidates_members(all, 4, fail_open, found);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(found[i].weight, 9 + found[i].id);
+		digits = digits * 10 + found[i].id;
+		if (found[i].usable)
+			usable_digits = usable_digits * 10 + found[i].id;
+	}
+	assert_int_equal(digits, members);
+	assert_int_equal(usable_digits, usable);
+}
+
+static void test_members(void **state)
+{
+	static const struct {
+		unsigned int flaws[4];
+		unsigned int members, usable;           /* without fail_open */
+		unsigned int open_members, open_usable; /* with it */
+	} rows[] = {
+		{ { 0, 0, 0, BACKUP }, 123, 123, 123, 123 },
+		{ { 0, NO, UNREACHABLE, BACKUP }, 13, 1, 13, 1 },
+		{ { SICK, 0, SICK, BACKUP }, 123, 2, 123, 2 },
+		{ { SICK, SICK, BACKUP | SICK, BACKUP }, 34, 4, 34, 4 },
+		{ { SICK, NO, UNREACHABLE, BACKUP | SICK }, 4, 0, 134, 14 },
+		{ { NO, NO, NO, NO }, 0, 0, 0, 0 },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_members(rows[i].flaws, false, rows[i].members, rows[i].usable);
+		assert_members(rows[i].flaws, true, rows[i].open_members, rows[i].open_usable);
+	}
+}
+
 static void test_ramp(void **state)
 {
 	uint32_t last = 0;
@@ -81,6 +131,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tiers),
+		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_ramp),
 	};
 

@@ -298,6 +298,128 @@ static void test_without_memory_the_old_slots_stay(void **state)
 	}
 }
 
+static void hash(enum weir_scheduler scheduler)
+{
+	ranges_free(&daemon_.slot_ranges);
+	assert_int_equal(ranges_init(&daemon_.slot_ranges, TABLE_SLOTS_OF_HASHING), 0);
+	service()->scheduler = scheduler;
+	apply();
+}
+
+/* Places in the live slots of service 1 that are of backend @id. */
+static uint32_t count_live(uint32_t id)
+{
+	const union weir_range *range = &memory.services[1].slots;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < range->length; i++)
+		count += memory.slots[range->offset + i].backend == id;
+	return count;
+}
+
+/* Made of what is configured: who cannot be reached lends its slots to the others. */
+static void test_tables_of_hashing(void **state)
+{
+	static const enum weir_scheduler hashing[] = { WEIR_SCHEDULER_HASH, WEIR_SCHEDULER_SOURCE,
+						       WEIR_SCHEDULER_MAGLEV };
+	uint32_t fair = 65537 / 3;
+
+	service()->backends[2].weight = 1;
+	for (size_t i = 0; i < COUNT(hashing); i++) {
+		struct weir_slot *all = memory.slots, *before;
+		uint32_t moved = 0;
+
+		hash(hashing[i]);
+		tables_tell_all(&daemon_);
+		assert_int_equal(memory.services[1].slots.length, 65537);
+		for (uint32_t id = 1; id <= 3; id++)
+			assert_in_range(count_live(id), fair - 1, fair + 1);
+		before = &all[memory.services[1].slots.offset];
+		tell(2, false, 1);
+		assert_int_equal(count_live(2), 0);
+		assert_false(daemon_.registry.backends[2].in_slots);
+		for (uint32_t place = 0; place < 65537; place++)
+			moved += before[place].backend !=
+				 all[memory.services[1].slots.offset + place].backend;
+		assert_in_range(moved, fair - 1, fair + 1); /* its own ones */
+		tables_pass_grace(&daemon_);
+	}
+	for (uint32_t id = 1; id <= 3; id++)
+		tell(id, false, 1);
+	assert_int_equal(memory.services[1].slots.word, 0);
+}
+
+/* Drained ones and those of weight 0 have no slots to lend; backups have when it is their time. */
+static void test_members_of_hashing(void **state)
+{
+	service()->backends[0].backup = true;
+	hash(WEIR_SCHEDULER_MAGLEV); /* the third one has weight 0 */
+	tables_tell_all(&daemon_);
+	assert_int_equal(count_live(2), 65537);
+	tell(2, false, 1);
+	assert_int_equal(count_live(1), 65537);
+	service()->backends[0].state = BACKEND_DRAIN;
+	apply();
+	assert_int_equal(memory.services[1].slots.word, 0);
+}
+
+/* 10,000 services cannot all be hashed anew whenever one backend changes. */
+static void test_same_tables_are_not_built_again(void **state)
+{
+	hash(WEIR_SCHEDULER_MAGLEV);
+	tables_tell_all(&daemon_);
+	/* The candidates and the members; the table would be one more. */
+	allocation_fail_at(3);
+	publish_mark(&daemon_, &daemon_.registry.services[1]);
+	publish_slots(&daemon_);
+	assert_false(allocation_has_failed());
+	allocation_fail_at(0);
+	assert_null(daemon_.changed);
+	assert_int_equal(count_live(1) + count_live(2), 65537);
+	assert_true(daemon_.registry.backends[1].in_slots);
+	/* Another scheduler's slots in between. */
+	service()->scheduler = WEIR_SCHEDULER_RR;
+	apply();
+	assert_int_equal(memory.services[1].slots.length, 2);
+	service()->scheduler = WEIR_SCHEDULER_MAGLEV;
+	apply();
+	assert_int_equal(memory.services[1].slots.length, 65537);
+}
+
+static void test_affinity(void **state)
+{
+	asked.jiffies = 1000;
+	tell(1, true, 1);
+	assert_int_equal(memory.services[1].affinity, 0);
+	assert_int_equal(memory.backends[1].serves_since, 0);
+	service()->affinity = (struct config_affinity){ AFFINITY_SOURCE, 60000 };
+	apply();
+	assert_int_equal(memory.services[1].affinity, 60 * 250);
+	assert_int_equal(memory.backends[1].serves_since, 1000);
+	assert_int_equal(memory.backends[2].serves_since, 0);
+	asked.jiffies = 2000;
+	tell(2, true, 1);
+	assert_int_equal(memory.backends[1].serves_since, 1000); /* as it was */
+	assert_int_equal(memory.backends[2].serves_since, 2000);
+	tell(1, false, 1);
+	assert_int_equal(memory.backends[1].serves_since, 0);
+	asked.jiffies = 3000;
+	hash(WEIR_SCHEDULER_SOURCE);
+	tell(1, true, 1);
+	assert_int_equal(memory.backends[1].serves_since, 3000);
+	tell(2, false, 1);
+	assert_int_equal(memory.backends[2].serves_since, 0);
+	service()->backend_count = 0; /* all leave */
+	apply();
+	assert_int_equal(memory.backends[1].serves_since, 0);
+	service()->backend_count = 3;
+	apply();
+	assert_int_equal(memory.backends[1].serves_since, 3000);
+	service()->affinity.by = AFFINITY_NONE;
+	apply();
+	assert_int_equal(memory.backends[1].serves_since, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, set_up, tear_down)
 
 int main(void)
@@ -317,6 +439,10 @@ int main(void)
 		TEST(weights),
 		TEST(backups_and_fail_open),
 		TEST(without_memory_the_old_slots_stay),
+		TEST(tables_of_hashing),
+		TEST(members_of_hashing),
+		TEST(same_tables_are_not_built_again),
+		TEST(affinity),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

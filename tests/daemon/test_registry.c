@@ -299,17 +299,17 @@ static void test_slots_by_scheduler(void **state)
 	assert_int_equal(slots_of(WEIR_SCHEDULER_WLC, odd), 3);
 	assert_int_equal(slots_of(WEIR_SCHEDULER_WRR, even), 3);
 	assert_int_equal(slots_of(WEIR_SCHEDULER_WRR, half), 6);
-	assert_int_equal(slots_of(WEIR_SCHEDULER_HASH, odd), 259);
+	assert_int_equal(slots_of(WEIR_SCHEDULER_P2C, odd), 259);
+	assert_int_equal(slots_of(WEIR_SCHEDULER_HASH, odd), 65537);
+	assert_int_equal(slots_of(WEIR_SCHEDULER_SOURCE, odd), 65537);
+	assert_int_equal(slots_of(WEIR_SCHEDULER_MAGLEV, even), 65537);
 }
 
-/* Shares that rise need fine tables, and a new one four times a second. */
-static void test_slots_of_a_slow_start(void **state)
+/* Shares that rise need fine tables, and a new one four times a second; so may a reload. */
+static void test_slots_to_spare(void **state)
 {
-	struct config_service *service = add_service(&config, "a", 80, WEIR_SCHEDULER_RR, 3);
-	uint32_t at_once = sizes().slots;
-
-	service->slow_start = 1000;
-	assert_true(sizes().slots > at_once + 100 * 4096);
+	add_service(&config, "a", 80, WEIR_SCHEDULER_RR, 3);
+	assert_true(sizes().slots > 200 * 4096);
 }
 
 static void test_more_than_can_be_numbered(void **state)
@@ -353,7 +353,7 @@ int main(void)
 		TEST(backends_behind_one_hop),
 		TEST(sizes),
 		TEST(slots_by_scheduler),
-		TEST(slots_of_a_slow_start),
+		TEST(slots_to_spare),
 		TEST(more_than_can_be_numbered),
 		TEST(no_memory),
 	};

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which backend a new connection gets."""
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from network import LB, backend, backend_address, backends, until
+from network import LB, backend, backend_address, backends, config, service, until
 from servers import hold, visit
 
-SCHEDULERS = ["rr", "wrr", "lc", "wlc", "hash"]
+SCHEDULERS = ["rr", "wrr", "lc", "wlc", "p2c", "hash", "maglev"]
 
 
 def visits(lab, count, **more):
@@ -60,9 +61,10 @@ def test_wrr_is_smooth(lab, servers):
     assert ["backend-1"] * 5 not in [seen[first:first + 5] for first in range(24)]
 
 
-def test_hash_splits_one_client_evenly(lab, servers):
+@pytest.mark.parametrize("scheduler", ["hash", "maglev"])
+def test_hash_splits_one_client_evenly(lab, servers, scheduler):
     """connect() hands out ports of one parity: a hash that keeps only it would give 100 : 0."""
-    lab.balance("--scheduler", "hash")
+    lab.balance("--scheduler", scheduler)
     count = Counter(visits(lab, 300))
     assert 105 <= count["backend-1"] <= 195, count
     assert count.total() == 300
@@ -77,6 +79,80 @@ def test_hash_depends_on_the_tuple_alone(lab, servers):
     lab.weirs[0].stop()
     lab.balance("--scheduler", "hash")
     assert visits_from(lab, ports) == first
+
+
+CHECK = {"type": "tcp", "interval": "200ms", "timeout": "100ms", "rise": 1, "fall": 1}
+
+
+@pytest.mark.backends(3)
+def test_maglev_moves_only_who_must(lab, servers):
+    """A backend goes down and comes back: the clients of the others notice nothing."""
+    lab.run_file(config(service("web", 8000, 3, scheduler="maglev", health=CHECK)))
+    lab.exec("client", "sysctl", "-q", "net.ipv4.tcp_fin_timeout=1")
+    until(lambda: {row["health"] for row in lab.weir("backend", "list")} == {"up"}, what="all up")
+    ports = range(20000, 20120, 2)
+    before = visits_from(lab, ports)
+    assert len(set(before)) == 3
+    servers.close("backend-2")
+    until(lambda: lab.backend_row(backend(2))["health"] == "down", what="down")
+    without = visits_from(lab, ports)
+    assert set(without) == {"backend-1", "backend-3"}
+    assert all(now == then for now, then in zip(without, before) if then != "backend-2")
+    servers.open("backend-2")
+    until(lambda: lab.backend_row(backend(2))["health"] == "up", what="up")
+    assert visits_from(lab, ports) == before
+
+
+def add_clients(lab, count):
+    addresses = [f"10.0.0.{100 + number}" for number in range(count)]
+    for address in addresses:
+        lab.exec("client", "ip", "address", "add", f"{address}/24", "dev", "eth0")
+    return addresses
+
+
+def test_source_keeps_a_client_on_its_backend(lab, servers):
+    lab.balance("--scheduler", "source")
+    clients = add_clients(lab, 16)
+    seen = {client: set(visits(lab, 5, bind=(client, 0))) for client in clients}
+    assert all(len(names) == 1 for names in seen.values()), seen
+    assert set.union(*seen.values()) == {"backend-1", "backend-2"}
+    lab.weirs[0].stop()
+    lab.balance("--scheduler", "source")
+    assert {client: set(visits(lab, 1, bind=(client, 0))) for client in clients} == seen
+
+
+def test_p2c_balances(lab, servers):
+    lab.balance("--scheduler", "p2c")
+    held = hold_many(lab, 60)
+    assert 25 <= len(held["backend-1"]) <= 35, sizes(held)
+    close_some(lab, held, "backend-1", len(held["backend-1"]))
+    assert len(hold_many(lab, 20)["backend-1"]) >= 9  # three of four, by lot
+
+
+def test_affinity(lab, servers):
+    """The scheduler would alternate. A client goes back within the time, unless its backend goes."""
+    def web(state="ready", timeout="1m"):
+        made = service("web", 8000, 2, affinity={"by": "source", "timeout": timeout})
+        made["backends"][0]["state"] = state
+        return config(made)
+
+    lab.run_file(web())
+    clients = add_clients(lab, 4)
+    seen = [visits(lab, 4, bind=(client, 0)) for client in clients]
+    assert seen == [[names[0]] * 4 for names in seen]
+    assert Counter(names[0] for names in seen) == {"backend-1": 2, "backend-2": 2}
+    lab.reload(web(state="drain"))
+    assert set(visits(lab, 4)) == {"backend-2"}
+    assert {visit(lab, bind=(client, 0)) for client in clients} == {"backend-2"}
+    lab.reload(web())
+    assert {visit(lab, bind=(client, 0)) for client in clients} == {"backend-2"}
+    lab.reload(web(timeout="100ms"))
+    time.sleep(0.2)
+    alternate = []
+    for _ in range(4):
+        alternate.append(visit(lab))
+        time.sleep(0.2)
+    assert len(set(alternate[:2])) == 2 and alternate[:2] == alternate[2:]
 
 
 def visits_from(lab, ports):

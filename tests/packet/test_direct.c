@@ -122,12 +122,15 @@ static void age(struct world *world, const struct segment *segment, uint32_t jif
 	assert_int_equal(bpf_map_update_elem(map, &tuple, &session, BPF_ANY), 0);
 }
 
-/* The backend that the hash of the tuple names, of the two. */
-static uint32_t by_hash(const struct segment *segment)
+/* The backend that the hash of the tuple names, in the slots of the service. */
+static uint32_t by_hash(struct world *world, const struct segment *segment)
 {
 	const struct weir_tuple4 tuple = tuple_of(segment);
+	const union weir_range range = service_of(world, DIRECT)->slots;
+	uint32_t place = weir_hash_scale(weir_hash_tuple4(&tuple), range.length);
+	uint32_t id = world->tables->slots[range.offset + place].backend;
 
-	return weir_hash_scale(weir_hash_tuple4(&tuple), 2) ? BACKEND_2 : BACKEND_1;
+	return ntohl(world->tables->backends[id].address.word[3]);
 }
 
 static uint32_t other(uint32_t backend)
@@ -234,7 +237,7 @@ static void without_session(struct world *world)
 	for (uint16_t port = 50000; port < 50016; port++) {
 		struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
 		struct segment reset = next_of(&syn, RST, 0);
-		uint32_t backend = by_hash(&data);
+		uint32_t backend = by_hash(world, &data);
 
 		send_to(world, &reset, WEIR_REASON_HASHED, backend);
 		send_to(world, &data, WEIR_REASON_HASHED, backend);
@@ -267,8 +270,8 @@ static void two_nodes_agree(void **state)
 	for (uint16_t port = 50000; port < 50016; port++) {
 		struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
 
-		send_to(first, &syn, WEIR_REASON_NEW_FLOW, by_hash(&syn));
-		send_to(second, &data, WEIR_REASON_HASHED, by_hash(&syn));
+		send_to(first, &syn, WEIR_REASON_NEW_FLOW, by_hash(first, &syn));
+		send_to(second, &data, WEIR_REASON_HASHED, by_hash(first, &syn));
 	}
 	world_close(second);
 }
@@ -299,9 +302,10 @@ static void a_backend_that_has_gone(void **state)
 	struct world *world = *state;
 	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
 	struct weir_backend *backend;
-	uint32_t home = by_hash(&data);
+	uint32_t home;
 
 	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	home = by_hash(world, &data);
 	if (home == BACKEND_1) { /* so that the session is not where the hash points */
 		struct segment first = syn_from(39999);
 
@@ -350,7 +354,7 @@ static void too_big(void **state)
 
 	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
 	data.payload = MTU - OUTER - 40;
-	send_to(world, &data, WEIR_REASON_HASHED, by_hash(&data));
+	send_to(world, &data, WEIR_REASON_HASHED, by_hash(world, &data));
 	data.payload++;
 	in = frame_of(&data);
 	out = icmp_error(data.from, data.to, WEIR, CLIENT, UNREACHABLE, FRAGMENTATION_NEEDED, &in);
@@ -365,7 +369,7 @@ static void too_big(void **state)
 	in = frame_of(&datagram);
 	world_send(world, &in, WEIR_REASON_TOO_BIG_NO_DF, XDP_DROP, NULL);
 	datagram.payload--;
-	send_to(world, &datagram, WEIR_REASON_NEW_FLOW, by_hash(&datagram));
+	send_to(world, &datagram, WEIR_REASON_NEW_FLOW, by_hash(world, &datagram));
 	assert_int_equal(total(world, BACKEND_1) + total(world, BACKEND_2), 0);
 }
 

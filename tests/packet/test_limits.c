@@ -11,9 +11,10 @@
 
 enum { SERVICE = 30, PORT = 7000, MOST = 5, PICKS = 10000 };
 
-static const enum weir_scheduler schedulers[] = { WEIR_SCHEDULER_RR, WEIR_SCHEDULER_WRR,
-						  WEIR_SCHEDULER_HASH, WEIR_SCHEDULER_LC,
-						  WEIR_SCHEDULER_WLC };
+static const enum weir_scheduler schedulers[] = { WEIR_SCHEDULER_RR,     WEIR_SCHEDULER_WRR,
+						  WEIR_SCHEDULER_HASH,   WEIR_SCHEDULER_LC,
+						  WEIR_SCHEDULER_WLC,    WEIR_SCHEDULER_SOURCE,
+						  WEIR_SCHEDULER_MAGLEV, WEIR_SCHEDULER_P2C };
 
 static uint32_t service_with(struct world *world, enum weir_scheduler scheduler, uint32_t count,
 			     const struct slot_candidate *like)
@@ -38,7 +39,7 @@ static void limit(struct world *world, uint32_t backend, uint32_t most)
 /* A connection of client @number; its reason. */
 static enum weir_reason connect_one(struct world *world, uint32_t number)
 {
-	struct segment syn = tcp_segment(CLIENT, (uint16_t)(20000 + number), WEIR, PORT, SYN);
+	struct segment syn = tcp_segment(CLIENT + number, 20000, WEIR, PORT, SYN);
 	struct frame frame = frame_of(&syn);
 
 	return world_run(world, &frame).reason;
@@ -212,6 +213,10 @@ static void ramp_shares(void **state)
 		  3,
 		  { { 0, 5, 128 }, { 0, 2, 256 }, { 0, 1, 256 } },
 		  { 3125, 4583, 2292 } },
+		{ WEIR_SCHEDULER_P2C,
+		  4,
+		  { { 0, 1, 64 }, { 0, 1, 0 }, { 0, 1, 0 }, { 0, 1, 0 } },
+		  { 625, 3125, 3125, 3125 } },
 		{ WEIR_SCHEDULER_LC,
 		  3,
 		  { { 0, 1, 10 }, { 0, 1, 10 }, { 0, 1, 10 } },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <arpa/inet.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/packet/talk.h"
 
@@ -121,60 +122,87 @@ static void wrr_5_1_1_is_smooth(void **state)
 				 expected[i % 7]);
 }
 
-/* What a Linux client does: even ports, one after the other. */
-static void hash_halves_even_ports(void **state)
-{
-	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 2, NULL);
-	uint32_t count[2] = { 0 };
+static const enum weir_scheduler by_tuple[] = { WEIR_SCHEDULER_HASH, WEIR_SCHEDULER_MAGLEV };
 
-	for (uint16_t i = 0; i < 300; i++)
-		count[backend_of(*state, first, CLIENT, (uint16_t)(40000 + 2 * i))]++;
-	assert_in_range(count[0], 105, 195);
-	assert_int_equal(count[0] + count[1], 300);
+/*
+ * Counts who gets flows of a client whose ports are even and follow each other, as connect() hands them
+ * out; of clients whose addresses follow each other, from one port, with @step 0.
+ */
+static void count_flows(struct world *world, uint32_t first, uint32_t flows, uint32_t step,
+			uint32_t count[64])
+{
+	memset(count, 0, 64 * sizeof(*count));
+	for (uint32_t i = 0; i < flows; i++)
+		count[backend_of(world, first, step ? CLIENT : CLIENT + i,
+				 (uint16_t)(32768 + step * i))]++;
 }
 
 /* Chi-square: mean n - 1, variance 2 (n - 1); four standard deviations above. */
+static void assert_even(enum weir_scheduler scheduler, uint32_t backends, uint32_t step)
+{
+	struct world *world = world_open(4096, 64);
+	uint32_t first = service_with(world, scheduler, backends, NULL), count[64];
+	double chi = 0, bound = backends - 1;
+
+	count_flows(world, first, 40 * backends, step, count);
+	for (uint32_t i = 0; i < backends; i++)
+		chi += (count[i] - 40.0) * (count[i] - 40.0) / 40.0;
+	/* (4 sqrt(2 b))^2 = 32 b, without libm */
+	if (chi > bound)
+		assert_true((chi - bound) * (chi - bound) < 32 * bound);
+	world_close(world);
+}
+
 static void hash_is_even_for_2_to_64(void **state)
 {
 	for (uint32_t backends = 2; backends <= 64; backends *= 2) {
-		struct world *world = world_open(1024, 64);
-		uint32_t first = service_with(world, WEIR_SCHEDULER_HASH, backends, NULL);
-		uint32_t count[64] = { 0 }, flows = 40 * backends;
-		double chi = 0, bound = backends - 1;
-
-		for (uint32_t i = 0; i < flows; i++)
-			count[backend_of(world, first, CLIENT, (uint16_t)(32768 + 2 * i))]++;
-		for (uint32_t i = 0; i < backends; i++)
-			chi += (count[i] - 40.0) * (count[i] - 40.0) / 40.0;
-		/* (4 sqrt(2 b))^2 = 32 b, without libm */
-		if (chi > bound)
-			assert_true((chi - bound) * (chi - bound) < 32 * bound);
-		world_close(world);
+		assert_even(WEIR_SCHEDULER_HASH, backends, 2);
+		assert_even(WEIR_SCHEDULER_MAGLEV, backends, 2);
+		assert_even(WEIR_SCHEDULER_HASH, backends, 0);
+		assert_even(WEIR_SCHEDULER_SOURCE, backends, 0);
 	}
 }
 
 static void hash_is_stable(void **state)
 {
-	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 5, NULL);
-	uint32_t seen[24];
+	for (size_t kind = 0; kind < 2; kind++) {
+		struct world *world = world_open(256, 64);
+		uint32_t first = service_with(world, by_tuple[kind], 5, NULL), seen[24];
 
-	for (uint16_t i = 0; i < 24; i++)
-		seen[i] = backend_of(*state, first, CLIENT, (uint16_t)(40000 + i));
-	for (uint16_t i = 24; i-- > 0;) { /* the other way round, so that no turn looks like it */
-		finish(*state, (uint16_t)(40000 + i));
-		assert_int_equal(backend_of(*state, first, CLIENT, (uint16_t)(40000 + i)), seen[i]);
+		for (uint16_t i = 0; i < 24; i++)
+			seen[i] = backend_of(world, first, CLIENT, (uint16_t)(40000 + i));
+		for (uint16_t i = 24; i-- > 0;) { /* the other way round: no turn looks like it */
+			finish(world, (uint16_t)(40000 + i));
+			assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(40000 + i)),
+					 seen[i]);
+		}
+		world_close(world);
 	}
 }
 
 static void hash_follows_weights(void **state)
 {
 	const uint32_t weights[] = { 1, 3 };
-	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 2, weights);
-	uint32_t count[2] = { 0 };
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_HASH, 2, weights), count[64];
 
-	for (uint16_t i = 0; i < 400; i++)
-		count[backend_of(*state, first, CLIENT, (uint16_t)(40000 + 2 * i))]++;
+	count_flows(*state, first, 400, 2, count);
 	assert_in_range(count[0], 65, 135);
+}
+
+static void source_keeps_clients_together(void **state)
+{
+	uint32_t first = service_with(*state, WEIR_SCHEDULER_SOURCE, 7, NULL), seen = 0;
+
+	for (uint32_t client = 0; client < 30; client++) {
+		uint32_t backend = backend_of(*state, first, CLIENT + client, 40000);
+
+		seen |= 1u << backend;
+		for (uint16_t i = 1; i < 10; i++)
+			assert_int_equal(backend_of(*state, first, CLIENT + client,
+						    (uint16_t)(40000 + 7 * i)),
+					 backend);
+	}
+	assert_int_equal(seen, 127);
 }
 
 static void set_load(struct world *world, uint32_t backend, uint32_t half_open,
@@ -326,6 +354,77 @@ static void wlc_with_large_loads(void **state)
 	set_load(world, first + 1, 1, 0, 0);
 }
 
+/* The most that one of @count has more than another. */
+static uint32_t spread_of(const struct world *world, uint32_t first, uint32_t count)
+{
+	uint32_t least = UINT32_MAX, most = 0;
+
+	for (uint32_t id = first; id < first + count; id++) {
+		uint32_t load = world->tables->loads[id].half_open;
+
+		least = load < least ? load : least;
+		most = load > most ? load : most;
+	}
+	return most - least;
+}
+
+/* A single pick by lot is off by dozens: sqrt(1600 / 16) on average for each. */
+static void p2c_fills_evenly(void **state)
+{
+	struct world *world = world_open(4096, 4096);
+	uint32_t first = service_with(world, WEIR_SCHEDULER_P2C, 16, NULL);
+
+	for (uint32_t i = 0; i < 1600; i++)
+		backend_of(world, first, CLIENT, (uint16_t)(30000 + i));
+	assert_in_range(spread_of(world, first, 16), 0, 10);
+	world_close(world);
+}
+
+static void p2c_follows_weights(void **state)
+{
+	const uint32_t weights[] = { 1, 2, 5 };
+	struct world *world = *state;
+	uint32_t first = service_with(world, WEIR_SCHEDULER_P2C, 3, weights);
+
+	world->tables->runtime->flows_limit = 1000;
+	for (uint32_t i = 0; i < 60; i++)
+		backend_of(world, first, CLIENT, (uint16_t)(30000 + i));
+	assert_in_range(world->tables->loads[first].half_open, 4, 11);
+	assert_in_range(world->tables->loads[first + 1].half_open, 11, 19);
+	assert_in_range(world->tables->loads[first + 2].half_open, 33, 42);
+}
+
+/* Of two, the loaded one is taken only if both lots fall on it. */
+static void p2c_takes_the_less_loaded(void **state)
+{
+	struct world *world = world_open(4096, 4096);
+	uint32_t first = service_with(world, WEIR_SCHEDULER_P2C, 2, NULL), count[2] = { 0 };
+
+	set_load(world, first, 0, 100000, 0);
+	for (uint16_t i = 0; i < 1000; i++)
+		count[backend_of(world, first, CLIENT, (uint16_t)(30000 + i))]++;
+	assert_in_range(count[0], 195, 305);
+	world->tables->loads[first].established = 0;
+	world_close(world);
+}
+
+/* It lost its connections and looks idle, but refuses: no more than its share. */
+static void p2c_is_not_drawn_to_refusal(void **state)
+{
+	struct world *world = world_open(4096, 4096);
+	uint32_t first = service_with(world, WEIR_SCHEDULER_P2C, 4, NULL), count[4] = { 0 };
+
+	for (uint32_t i = 0; i < 4; i++)
+		set_load(world, first + i, 0, i ? 100000 : 0, i ? 0 : 1);
+	for (uint16_t i = 0; i < 1000; i++)
+		count[backend_of(world, first, CLIENT, (uint16_t)(30000 + i))]++;
+	assert_in_range(count[0], 195, 305);
+	for (uint32_t i = 0; i < 4; i++)
+		world->tables->loads[first + i].established = 0;
+	world->tables->loads[first].failed = 0;
+	world_close(world);
+}
+
 static void lc_over_1024(void **state)
 {
 	struct world *world = *state;
@@ -350,10 +449,14 @@ int main(void)
 		world_test(rr_keeps_its_turn),
 		world_test(wrr_1_to_2),
 		world_test(wrr_5_1_1_is_smooth),
-		world_test(hash_halves_even_ports),
 		cmocka_unit_test(hash_is_even_for_2_to_64),
-		world_test(hash_is_stable),
+		cmocka_unit_test(hash_is_stable),
 		world_test(hash_follows_weights),
+		world_test(source_keeps_clients_together),
+		cmocka_unit_test(p2c_fills_evenly),
+		world_test(p2c_follows_weights),
+		cmocka_unit_test(p2c_takes_the_less_loaded),
+		cmocka_unit_test(p2c_is_not_drawn_to_refusal),
 		world_test(lc_takes_the_least),
 		world_test(lc_fills_evenly),
 		world_test(lc_ties_go_round),

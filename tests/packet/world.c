@@ -8,6 +8,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/model/listeners.h"
+#include "src/model/maglev.h"
 
 #include "tests/packet/harness.h"
 
@@ -115,11 +116,33 @@ uint32_t world_backend(struct world *world, uint32_t service, uint32_t address, 
 	return id;
 }
 
+/* As the daemon would with these backends, all of them usable. */
+static int build_slots(const struct world *world, enum weir_scheduler scheduler,
+		       const struct slot_candidate *candidates, size_t count,
+		       struct weir_slot **ret)
+{
+	struct maglev_backend backends[BACKENDS];
+
+	if (!scheduler_hashes(scheduler))
+		return slots_build(scheduler, candidates, count, ret);
+	for (size_t i = 0; i < count; i++) {
+		const struct weir_backend *entry = &world->tables->backends[candidates[i].backend];
+
+		backends[i] = (struct maglev_backend){
+			.endpoint = { entry->address, ntohs(entry->port) },
+			.id = candidates[i].backend,
+			.weight = candidates[i].weight,
+			.usable = true,
+		};
+	}
+	return maglev_build(backends, count, count <= 10 ? 1021 : 8191, ret);
+}
+
 void world_slots(struct world *world, uint32_t service, enum weir_scheduler scheduler,
 		 const struct slot_candidate *candidates, size_t count)
 {
 	struct weir_slot *slots = NULL;
-	int length = slots_build(scheduler, candidates, count, &slots);
+	int length = build_slots(world, scheduler, candidates, count, &slots);
 	union weir_range range = { .offset = world->slots, .length = (uint32_t)length };
 
 	assert_true(length > 0 && world->slots + (uint32_t)length <= world->tables->sizes.slots);

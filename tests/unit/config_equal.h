@@ -56,6 +56,8 @@ static inline void assert_service_equal(const struct config_service *a,
 	assert_int_equal(a->keep_client, b->keep_client);
 	assert_int_equal(a->fail_open, b->fail_open);
 	assert_int_equal(a->slow_start, b->slow_start);
+	assert_int_equal(a->affinity.by, b->affinity.by);
+	assert_int_equal(a->affinity.timeout, b->affinity.timeout);
 	assert_memory_equal(&a->timeouts, &b->timeouts, sizeof(a->timeouts));
 	assert_health_equal(&a->health, &b->health);
 	assert_int_equal(a->backend_count, b->backend_count);

@@ -333,7 +333,7 @@ static void test_direct_modes(void **state)
 		web->scheduler = WEIR_SCHEDULER_LC;
 		snprintf(text, sizeof(text),
 			 "service web: scheduler lc: does not go with mode %s, where weir does not "
-			 "see connections end; expected hash, rr or wrr",
+			 "see connections end; expected maglev, hash, source, rr or wrr",
 			 mode_name(mode));
 		assert_refused(config, text);
 		web->scheduler = WEIR_SCHEDULER_WRR;
@@ -505,7 +505,8 @@ static void test_too_many_backends(void **state)
 
 static void test_words(void **state)
 {
-	static const char *const schedulers[] = { "rr", "wrr", "hash", "lc", "wlc" };
+	static const char *const schedulers[] = { "rr",  "wrr",    "hash",   "lc",
+						  "wlc", "source", "maglev", "p2c" };
 	struct config_listen listens[2] = { { .protocol = IPPROTO_TCP },
 					    { .protocol = IPPROTO_UDP } };
 	struct config_service service = { .listens = listens };
@@ -514,9 +515,13 @@ static void test_words(void **state)
 		assert_int_equal(scheduler_parse(schedulers[i]), i);
 		assert_string_equal(scheduler_name((enum weir_scheduler)i), schedulers[i]);
 	}
+	for (int i = 0; i < (int)COUNT(schedulers); i++)
+		assert_int_equal(scheduler_hashes((enum weir_scheduler)i),
+				 i == WEIR_SCHEDULER_HASH || i == WEIR_SCHEDULER_SOURCE ||
+					 i == WEIR_SCHEDULER_MAGLEV);
 	assert_true(scheduler_parse("fastest") < 0);
 	assert_true(scheduler_parse("") < 0);
-	assert_null(scheduler_name((enum weir_scheduler)5));
+	assert_null(scheduler_name((enum weir_scheduler)8));
 	assert_int_equal(mode_parse("nat"), WEIR_MODE_NAT);
 	assert_true(mode_parse("NAT") < 0);
 	assert_int_equal(mode_parse("dsr"), WEIR_MODE_DSR);

@@ -210,10 +210,15 @@ static const struct {
 	{ WEB "  mode: tunnel\n", "5:9 mode: 'tunnel' is wrong; expected nat, dsr, ipip\n" },
 	{ WEB "  mode: dsr\n  scheduler: wlc\n",
 	  "6:14 service web: scheduler wlc: does not go with mode dsr, where weir does not see "
-	  "connections end; expected hash, rr or wrr\n" },
-	{ WEB "  scheduler: maglev\n",
-	  "5:14 scheduler: maglev is not supported yet; expected rr, wrr, lc, wlc, hash\n" },
-	{ WEB "  affinity: {by: source}\n", "5:13 affinity: is not supported yet; remove it\n" },
+	  "connections end; expected maglev, hash, source, rr or wrr\n" },
+	{ WEB "  scheduler: best\n",
+	  "5:14 scheduler: 'best' is wrong; expected rr, wrr, lc, wlc, p2c, hash, source, "
+	  "maglev\n" },
+	{ WEB "  affinity: {by: cookie}\n", "5:18 by: 'cookie' is wrong; expected none, source\n" },
+	{ WEB "  affinity: {timeout: 5m}\n", "5:13 by: missing; expected it here\n" },
+	{ WEB "  affinity: {by: source, timeout: 1ms}\n",
+	  "5:35 timeout: '1ms' is out of range; expected a time from 100ms to 168h, such as "
+	  "500ms, 30s or 2h4m\n" },
 	{ WEB "  protocol: [tcp, tcp]\n", "5:19 protocol: tcp is given twice; remove one\n" },
 	{ WEB "  protocol: sctp\n", "5:13 protocol: 'sctp' is unknown; expected tcp or udp\n" },
 	{ WEB "  fail_open: yes\n", "5:14 fail_open: 'yes' is wrong; expected true or false\n" },
@@ -245,6 +250,9 @@ static const struct {
 	{ WEB "  scheduler: hash\n  slow_start: 1s\n",
 	  "6:15 service web: slow_start: does not go with scheduler hash, where a share that rises "
 	  "moves other clients; remove one\n" },
+	{ WEB "  scheduler: source\n  slow_start: 1s\n",
+	  "6:15 service web: slow_start: does not go with scheduler source, where a share that "
+	  "rises moves other clients; remove one\n" },
 	{ WEB "  health: {timeout: 3s}\n",
 	  "5:21 service web: health.timeout: 3000ms is longer than the interval, 2000ms; expected "
 	  "at most that\n" },

@@ -51,6 +51,7 @@ static void test_round_trip(void **state)
 	health->type = HEALTH_HTTPS;
 	config->services[1].backend_count = 0;
 	config->services[1].slow_start = 83784005;
+	config->services[1].affinity = (struct config_affinity){ AFFINITY_SOURCE, 90000 };
 	config->control.mode = 0;
 	config->snat.address_count = 0;
 	assert_survives(config);

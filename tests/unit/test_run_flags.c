@@ -135,7 +135,8 @@ static void test_several_services(void **state)
 
 static void test_schedulers_and_choices(void **state)
 {
-	static const char *const names[] = { "rr", "wrr", "hash", "lc", "wlc" };
+	static const char *const names[] = { "rr",  "wrr",    "hash",   "lc",
+					     "wlc", "source", "maglev", "p2c" };
 	static const char *const attach[] = { "auto", "native", "generic" };
 	struct config config;
 	char line[256];
@@ -329,13 +330,8 @@ static void test_values(void **state)
 {
 	static const struct refused rows[] = {
 		{ "--scheduler fastest",
-		  "--scheduler: 'fastest' is no scheduler; expected rr, wrr, hash, lc or wlc" },
-		{ "--scheduler p2c",
-		  "--scheduler: p2c is not supported yet; expected rr, wrr, hash, lc or wlc" },
-		{ "--scheduler source",
-		  "--scheduler: source is not supported yet; expected rr, wrr, hash, lc or wlc" },
-		{ "--scheduler maglev",
-		  "--scheduler: maglev is not supported yet; expected rr, wrr, hash, lc or wlc" },
+		  "--scheduler: 'fastest' is no scheduler; expected rr, wrr, lc, wlc, p2c, hash, "
+		  "source or maglev" },
 		{ "--mode tunnel", "--mode: 'tunnel' is no mode; expected nat, dsr or ipip" },
 		{ "--attach fast",
 		  "--attach: 'fast' is unknown; expected auto, native or generic" },

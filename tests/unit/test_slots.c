@@ -86,8 +86,8 @@ static void assert_smooth(const struct weir_slot *slots, int length, size_t coun
 static void test_none(void **state)
 {
 	static const enum weir_scheduler all[] = { WEIR_SCHEDULER_RR, WEIR_SCHEDULER_WRR,
-						   WEIR_SCHEDULER_HASH, WEIR_SCHEDULER_LC,
-						   WEIR_SCHEDULER_WLC };
+						   WEIR_SCHEDULER_LC, WEIR_SCHEDULER_WLC,
+						   WEIR_SCHEDULER_P2C };
 
 	for (size_t i = 0; i < COUNT(all); i++) {
 		struct weir_slot *slots = (struct weir_slot *)&slots;
@@ -197,9 +197,9 @@ static void test_period_is_weights_over_their_divisor(void **state)
 	}
 }
 
-static void test_hash_has_the_same_shares(void **state)
+static void test_p2c_has_the_same_shares(void **state)
 {
-	static uint32_t wrr[CANDIDATES], hash[CANDIDATES];
+	static uint32_t wrr[CANDIDATES], p2c[CANDIDATES];
 
 	for (size_t count = 1; count < 2000; count = 3 * count + 1) {
 		struct weir_slot *slots;
@@ -210,10 +210,10 @@ static void test_hash_has_the_same_shares(void **state)
 		length = build(WEIR_SCHEDULER_WRR, count, &slots);
 		count_slots(slots, length, count, wrr);
 		free(slots);
-		assert_int_equal(build(WEIR_SCHEDULER_HASH, count, &slots), length);
-		count_slots(slots, length, count, hash);
+		assert_int_equal(build(WEIR_SCHEDULER_P2C, count, &slots), length);
+		count_slots(slots, length, count, p2c);
 		free(slots);
-		assert_memory_equal(wrr, hash, count * sizeof(*wrr));
+		assert_memory_equal(wrr, p2c, count * sizeof(*wrr));
 	}
 }
 
@@ -436,7 +436,7 @@ static void test_ramps_at_random(void **state)
 	}
 }
 
-/* These look at the ramp when they pick, or not at all. */
+/* These look at the ramp when they pick. */
 static void test_ramp_of_others(void **state)
 {
 	struct weir_slot *slots = NULL;
@@ -448,9 +448,6 @@ static void test_ramp_of_others(void **state)
 	slots = NULL;
 	assert_int_equal(build(WEIR_SCHEDULER_WLC, 5, &slots), 5);
 	free(slots);
-	slots = NULL;
-	assert_int_equal(build(WEIR_SCHEDULER_HASH, 5, &slots), 15);
-	free(slots);
 }
 
 int main(void)
@@ -461,7 +458,7 @@ int main(void)
 		cmocka_unit_test(test_published_orders),
 		cmocka_unit_test(test_smooth_order_is_the_definition),
 		cmocka_unit_test(test_period_is_weights_over_their_divisor),
-		cmocka_unit_test(test_hash_has_the_same_shares),
+		cmocka_unit_test(test_p2c_has_the_same_shares),
 		cmocka_unit_test(test_rounded_shares),
 		cmocka_unit_test(test_heavy_among_light),
 		cmocka_unit_test(test_more_candidates_than_slots),
