@@ -54,9 +54,10 @@ def test_demo_shows_every_scheduler_and_mode(demo):
     assert "failed" not in output
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("line", ["weir demo", "scheduler", "rr ", "rr, udp", "hash", "lc", "wlc",
-                                  "$ weir status"])
+@pytest.mark.parametrize("line, sent", [
+    ("weir demo", signal.SIGINT), ("weir demo", signal.SIGTERM), ("scheduler", signal.SIGTERM),
+    ("rr ", signal.SIGINT), ("rr, udp", signal.SIGTERM), ("wlc", signal.SIGINT),
+    ("$ weir status", signal.SIGTERM), ("nat ", signal.SIGINT), ("dsr ", signal.SIGTERM)])
 def test_interrupted_demo_leaves_nothing(demo, line, sent):
     for said in demo.stdout:
         if said.startswith(line):
