@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "src/base/arithmetic.h"
 #include "src/daemon/registry.h"
 #include "src/daemon/shortage.h"
 #include "src/model/maglev.h"
@@ -240,17 +241,6 @@ struct weir_listener *registry_listeners(const struct registry *registry, size_t
 	}
 	*ret = count;
 	return entries;
-}
-
-static uint32_t greatest_common_divisor(uint32_t a, uint32_t b)
-{
-	while (b) {
-		uint32_t rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
 }
 
 /* Places that the largest slot table of @service can need, while nobody's share rises. */

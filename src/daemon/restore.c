@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/base/cleanup.h"
+#include "src/base/file.h"
 #include "src/daemon/restore.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -97,33 +97,18 @@ static json_t *to_json(const struct restore *restore)
 			 "forwarding", forwarding);
 }
 
-/* A reader finds the old file or the new one, also after a power cut. */
 static int write_file(const struct restore *restore, struct error *error)
 {
 	_cleanup_(cleanup_json) json_t *document = to_json(restore);
 	_cleanup_free_ char *text = document ? json_dumps(document, JSON_INDENT(1)) : NULL;
-	_cleanup_free_ char *draft = NULL;
-	_cleanup_close_ int fd = -1;
-	size_t length;
+	int err;
 
-	if (!text || asprintf(&draft, "%s.new", restore->path) < 0) {
-		draft = NULL;
+	if (!text)
 		return error_set(error, -ENOMEM, "out of memory");
-	}
-	length = strlen(text);
-	fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return error_set(error, -errno, "cannot create the state file %s: %s", draft,
-				 strerror(errno));
-	errno = ENOSPC;
-	if (write(fd, text, length) != (ssize_t)length || fsync(fd) < 0 ||
-	    rename(draft, restore->path) < 0) {
-		int err = -errno;
-
-		unlink(draft);
+	err = file_replace(restore->path, text, strlen(text));
+	if (err < 0)
 		return error_set(error, err, "cannot write the state file %s: %s", restore->path,
 				 strerror(-err));
-	}
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "abi/hash.h"
+#include "src/base/arithmetic.h"
 #include "src/base/cleanup.h"
 
 #define SLOTS_EACH 100
@@ -42,17 +43,6 @@ size_t maglev_services(const struct config *config)
 	for (size_t i = 0; i < config->service_count; i++)
 		count += scheduler_hashes(config->services[i].scheduler);
 	return count;
-}
-
-static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
-{
-	while (b) {
-		const uint64_t rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
 }
 
 size_t maglev_size(const struct config_service *service, size_t services)

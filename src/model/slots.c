@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "src/base/arithmetic.h"
 #include "src/base/cleanup.h"
 
 /* Rounding is good enough below one part in this many of the whole traffic. */
@@ -39,17 +40,6 @@ static struct weir_slot slot_of(const struct slot_candidate *candidate)
 		.weight = (uint16_t)candidate->weight,
 		.ramp = (uint16_t)ramp_of(candidate),
 	};
-}
-
-static uint64_t greatest_common_divisor(uint64_t a, uint64_t b)
-{
-	while (b) {
-		uint64_t rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
 }
 
 static int compare_remainders(const void *left, const void *right)
