@@ -233,6 +233,7 @@ def test_weight(lab, servers):
 def test_added_backend(lab, servers):
     lab.run_file(FILE)
     change(lab, "add", 3, "weight", "2")
+    until(lambda: lab.backend_row(backend(3))["usable"], what="the new one's MAC address")
     assert visits(lab) == {"backend-1": 5, "backend-2": 5, "backend-3": 10}
     again = change(lab, "add", 3, check=False)
     assert again.returncode == 1 and backend(3) in again.stderr
@@ -252,6 +253,7 @@ def test_changes_last(lab, servers):
     change(lab, "set", 1, "drain")
     change(lab, "set", 2, "weight", "3")
     change(lab, "add", 3)
+    until(lambda: lab.backend_row(backend(3))["usable"], what="the new one's MAC address")
     wanted = {"backend-2": 15, "backend-3": 5}
     shown = lab.weir_text("config", "show").stdout
     for again in (lambda: lab.reload(FILE), lambda: restart(lab), lambda: lab.reload(FILE),

@@ -103,6 +103,7 @@ def test_backends_come_and_go(lab, servers):
     lab.run_file(config(web(2)))
     held = [hold(lab) for _ in range(4)]
     lab.reload(config(web(3)))
+    until(lambda: lab.backend_row(backend(3))["usable"], what="the new one's MAC address")
     assert Counter(visit(lab) for _ in range(9)) == dict.fromkeys(lab.backends(), 3)
     lab.reload(config(web(1)))
     assert Counter(visit(lab) for _ in range(6)) == {"backend-1": 6}
