@@ -4,6 +4,7 @@
 #include <linux/types.h>
 
 #include "address.h"
+#include "flow.h"
 
 /*
  * Configuration in the datapath: plain arrays that user space maps and writes. What must change
@@ -55,7 +56,7 @@ enum weir_listener_flag {
 enum weir_mode {
 	WEIR_MODE_NAT,
 	WEIR_MODE_DSR,  /* MAC addresses alone; the backend answers the client itself */
-	WEIR_MODE_IPIP, /* the same, with an IPv4 header to the backend in front */
+	WEIR_MODE_IPIP, /* the same, with an IP header to the backend in front */
 };
 
 enum weir_scheduler {
@@ -71,8 +72,10 @@ enum weir_scheduler {
 
 enum weir_service_flag {
 	WEIR_SERVICE_SILENT = 1 << 0, /* on_no_backend: drop */
-	WEIR_SERVICE_KEEP_CLIENT = 1
-				   << 1, /* snat: off; backends route their replies through weir */
+	/* snat: off; backends route their replies through weir */
+	WEIR_SERVICE_KEEP_CLIENT = 1 << 1,
+	WEIR_SERVICE_OUTER_FIXED = 1 << 2, /* ipip: no outer source made from the flow's hash */
+	WEIR_SERVICE_CLEAR_DF = 1 << 3,    /* ipip: routers may fragment the outer packet */
 };
 
 /* Timeouts in jiffies, each from the flow's last packet. */
@@ -163,7 +166,7 @@ struct weir_affinity {
  */
 enum weir_hop_flag {
 	WEIR_HOP_VALID = 1 << 0,
-	/* Egress interface only; the MAC address is the client's own (weir_flow4.client_mac). */
+	/* Egress interface only; the MAC address is the client's own (weir_flow.client_mac). */
 	WEIR_HOP_ON_LINK = 1 << 1,
 };
 
@@ -206,9 +209,9 @@ struct weir_runtime {
 	__u32 snat_table; /* 0 or 1 */
 	__u32 reset_rate; /* own TCP RSTs a second and CPU */
 	__u32 icmp_rate;  /* own ICMP messages a second and CPU */
-	__u32 flows_limit;
-	__u32 udp_limit; /* established UDP flows */
-	__u32 hz;        /* jiffies a second */
+	__u32 flows_limit[WEIR_FAMILIES];
+	__u32 udp_limit[WEIR_FAMILIES]; /* established UDP flows */
+	__u32 hz;                       /* jiffies a second */
 	__u32 time_wait; /* jiffies that a backend holds a connection it closed first */
 };
 

@@ -6,11 +6,24 @@
 #include "address.h"
 
 /*
- * A flow is stored once, as one record in the array `flows4`. Two entries of the index `index4` lead
- * to it, one per direction of travel; they are found by the packet's own tuple.
+ * A flow is stored once, as one record in the array `flows4` or `flows6`. Two entries of `flow_index`
+ * lead to it, one per direction of travel; they are found by the packet's own tuple.
  */
 
+enum weir_family { WEIR_IPV4, WEIR_IPV6, WEIR_FAMILIES };
+
 /* What the index is searched for: a packet's tuple as it is on the wire. `zero` must be zero. */
+struct weir_tuple {
+	struct weir_address source;
+	struct weir_address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 family; /* enum weir_family */
+	__u8 zero[2];
+};
+
+/* The same in 16 bytes, for keys of hash tables: IPv4 alone. */
 struct weir_tuple4 {
 	__be32 source;
 	__be32 destination;
@@ -19,6 +32,10 @@ struct weir_tuple4 {
 	__u8 protocol;
 	__u8 zero[3];
 };
+
+/* In the id of a record: it lies in `flows6`, and the other bits say where. */
+#define WEIR_RECORD_V6 0x80000000
+#define WEIR_RECORD_NONE 0xffffffff
 
 enum weir_direction {
 	WEIR_FROM_CLIENT,
@@ -40,6 +57,8 @@ union weir_index {
 #define WEIR_INDEX_DIRECTION 0x0001
 
 #define WEIR_INDEX_ENTRIES 15
+/* Words of the secret key of its hash. */
+#define WEIR_INDEX_KEYS 10
 
 /*
  * A bucket of the index, chosen by the tuple's hash: two cache lines, of which a lookup needs the
@@ -106,22 +125,30 @@ union weir_flow_control {
 };
 
 /* One end of the translation, as addressed by the packets that come from that side. */
+struct weir_ports {
+	__be16 source;
+	__be16 destination;
+};
+
 struct weir_side4 {
 	__be32 source;
 	__be32 destination;
-	__be16 source_port;
-	__be16 destination_port;
+};
+
+struct weir_side6 {
+	struct weir_address source;
+	struct weir_address destination;
 };
 
 /*
- * 64 bytes, one cache line. Sequence numbers are in host order, all for TCP only; the plain
- * (unlocked) fields heal with the next packet of the flow.
+ * What a record holds whatever the family. Sequence numbers are in host order, all for TCP only; the
+ * plain (unlocked) fields heal with the next packet of the flow.
  */
-struct weir_flow4 {
+struct weir_flow {
 	union weir_flow_control control;
-	struct weir_side4 client;  /* client -> service address */
-	struct weir_side4 backend; /* backend -> SNAT address */
-	__u32 last_seen;           /* jiffies, low 32 bits: compare by signed difference */
+	struct weir_ports client_ports;  /* client -> service address */
+	struct weir_ports backend_ports; /* backend -> SNAT address */
+	__u32 last_seen;                 /* jiffies, low 32 bits: compare by signed difference */
 	union {
 		/* HALF_OPEN: what acknowledges the SYN-ACK. Later: last ACK that the client sent. */
 		__u32 client_ack;
@@ -135,29 +162,55 @@ struct weir_flow4 {
 	__u8 client_mac[6];  /* who sent the SYN; used when client_hop says "on link" */
 };
 
+/* A record of `flows4`: one cache line. */
+struct weir_flow4 {
+	struct weir_flow flow;
+	struct weir_side4 client;
+	struct weir_side4 backend;
+};
+
+/* A record of `flows6`: two. */
+struct weir_flow6 {
+	struct weir_flow flow;
+	struct weir_side6 client;
+	struct weir_side6 backend;
+	__u64 reserved[2];
+};
+
 /*
- * `fragments4`: which flow's datagram the fragments behind a first one belong to, and the id that they get.
+ * `fragments`: which flow's datagram the fragments behind a first one belong to, and the id that they get.
  * A value is one word: another's may stand in its place at any time.
  */
 struct weir_fragment_key {
-	__be32 source;
-	__be32 destination;
-	__be16 id;
-	__u8 protocol;
-	__u8 zero;
+	struct weir_address source;
+	struct weir_address destination;
+	__be32 id;     /* IPv4: in the first two bytes */
+	__u8 protocol; /* IPv6: 0, the id says it all (RFC 8200 4.5) */
+	__u8 zero[3];
 };
+
+/* In `record`: the flow is one of dsr or ipip, the other bits are its backend's id. */
+#define WEIR_FRAGMENT_DIRECT 0x40000000
 
 union weir_fragment {
 	__u64 word;
 	struct {
 		__u32 record;
-		__u16 generation;
-		__be16 id;
+		union {
+			struct {
+				__u16 generation;
+				__be16 id; /* IPv6: the upper half of it, the lower one stays */
+			};
+			__u32 check; /* dsr, ipip: hash of the key */
+		};
 	};
 };
 
-_Static_assert(sizeof(struct weir_fragment_key) == 12, "no holes");
+_Static_assert(sizeof(struct weir_fragment_key) == 40, "no holes");
 _Static_assert(sizeof(struct weir_tuple4) == 16, "the v4 key stays small");
+_Static_assert(sizeof(struct weir_tuple) == 40, "no holes");
+_Static_assert(sizeof(struct weir_flow) == 48, "addresses follow");
+_Static_assert(sizeof(struct weir_flow6) == 128, "a v6 flow is two cache lines");
 _Static_assert(sizeof(struct weir_index_bucket) == 128, "two cache lines");
 _Static_assert(sizeof(union weir_index) == 8, "an index entry is one word");
 _Static_assert(sizeof(union weir_flow_control) == 8, "control is one word");

@@ -3,6 +3,8 @@
 
 #include <linux/types.h>
 
+#include "flow.h"
+
 /*
  * The one entry of the pinned array `meta`: what a daemon must know of tables that another one made,
  * before it may use them. WEIR_ABI_VERSION grows with each change of a meaning that `layout` (a hash
@@ -17,10 +19,9 @@ struct weir_meta {
 	__u32 complete; /* 1: everything is made and pinned */
 	__u64 layout;
 	__u64 reasons; /* hash over the list of reasons: counters of another list are reset */
-	__u64 index_key[4];
+	__u64 index_key[WEIR_INDEX_KEYS];
 	__u64 network_namespace; /* inode: interface indices mean nothing in another one */
 	__u32 half_open_places;
 	__u32 index_buckets;
-	__u32 flows;
-	__u32 zero;
+	__u32 flows[WEIR_FAMILIES];
 };

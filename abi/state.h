@@ -34,7 +34,7 @@ union weir_session_owner {
 	};
 };
 
-/* Value of `sessions`: a flow of dsr or ipip, by the tuple of its packets (struct weir_tuple4). */
+/* Value of `sessions4` and `sessions6`: a flow of dsr or ipip, by the tuple of its packets. */
 struct weir_session {
 	union weir_session_owner owner;
 	__u32 last_seen; /* jiffies, low 32 bits */
@@ -66,7 +66,7 @@ struct weir_load {
 #define WEIR_PORT_QUEUE_PLACES 4096 /* a power of two */
 
 struct weir_free_port {
-	__be32 address;
+	struct weir_address address;
 	__be16 port;
 	__u16 zero;
 };
@@ -92,10 +92,11 @@ struct weir_service_state {
 
 /* One entry of the array `shared`: words changed by atomic adds from all CPUs. */
 struct weir_shared {
-	__u64 ring_head;       /* half-open flows ever put into the ring */
-	__u32 records;         /* records in use, from creation until the id is free again */
-	__u32 udp_established; /* promoted UDP flows */
-	__u64 fragmented;      /* first fragments sent: the last 16 bits are the next one's id */
+	__u64 ring_head; /* half-open flows ever put into the ring */
+	/* Records in use, from creation until the id is free again. */
+	__u32 records[WEIR_FAMILIES];
+	__u32 udp_established[WEIR_FAMILIES]; /* promoted UDP flows */
+	__u64 fragmented; /* first fragments sent: the last 16 bits are the next one's id */
 };
 
 /* A token bucket (per CPU). */
@@ -113,11 +114,11 @@ struct weir_buckets {
 
 /* What `weir trace` shows, one for each decision, sent through the ring buffer `events`. */
 struct weir_event {
-	__u64 time_ns;            /* CLOCK_MONOTONIC */
-	struct weir_tuple4 tuple; /* of the packet as it came in; zero if it has none */
-	__u32 backend_id;         /* 0: none */
-	__u16 length;             /* of the frame, bytes */
-	__u8 reason;              /* enum weir_reason */
+	__u64 time_ns;           /* CLOCK_MONOTONIC */
+	struct weir_tuple tuple; /* of the packet as it came in; zero if it has none */
+	__u32 backend_id;        /* 0: none */
+	__u16 length;            /* of the frame, bytes */
+	__u8 reason;             /* enum weir_reason */
 	__u8 tcp_flags;
 };
 
@@ -160,7 +161,7 @@ struct weir_kill {
 	__u32 count;
 	__u32 service_id;
 	__u32 backend_id;
-	__be32 client; /* IPv4 address */
+	struct weir_address client;
 	__be16 client_port;
 	__u16 zero;
 	__u32 killed;

@@ -75,8 +75,8 @@ static void fill_runtime(struct weir_runtime *runtime, uint32_t flows)
 	/* No limit that a bench would run into: each segment without a flow is answered. */
 	runtime->reset_rate = UINT32_MAX;
 	runtime->icmp_rate = UINT32_MAX;
-	runtime->flows_limit = flows;
-	runtime->udp_limit = flows;
+	runtime->flows_limit[WEIR_IPV4] = flows;
+	runtime->udp_limit[WEIR_IPV4] = flows;
 }
 
 static int publish_service(const struct datapath_tables *tables)

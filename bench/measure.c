@@ -180,7 +180,8 @@ static int measure_load(struct load *load, const struct world *world,
 	r = balancer_program(load->datapath, program);
 	if (r)
 		return error_set(error, r, "cannot ask about the program: %s", strerror(-r));
-	r = yardstick_open(2 * datapath_tables(load->datapath)->records, &load->yardstick, error);
+	r = yardstick_open(2 * datapath_tables(load->datapath)->records[WEIR_IPV4],
+			   &load->yardstick, error);
 	if (r)
 		return r;
 	r = set_targets(load, error);

@@ -157,18 +157,18 @@ static int find_replies(struct traffic *traffic, bool udp, uint32_t first, uint3
 	const struct datapath_tables *tables = datapath_tables(datapath);
 	uint32_t found = 0;
 
-	for (uint32_t i = 0; i < tables->records && found < count; i++) {
+	for (uint32_t i = 0; i < tables->records[WEIR_IPV4] && found < count; i++) {
 		const struct weir_flow4 *flow = &tables->flows4[i];
 		struct bench_tuple *tuple = &tuples[place_of(traffic, kind, first + found)];
 
-		if (flow->control.state != WEIR_FLOW_HALF_OPEN ||
-		    (flow->control.flags & WEIR_FLOW_REPLIED) ||
-		    !(flow->control.flags & WEIR_FLOW_UDP) == udp)
+		if (flow->flow.control.state != WEIR_FLOW_HALF_OPEN ||
+		    (flow->flow.control.flags & WEIR_FLOW_REPLIED) ||
+		    !(flow->flow.control.flags & WEIR_FLOW_UDP) == udp)
 			continue;
 		tuple->source = flow->backend.source;
 		tuple->destination = flow->backend.destination;
-		tuple->source_port = flow->backend.source_port;
-		tuple->destination_port = flow->backend.destination_port;
+		tuple->source_port = flow->flow.backend_ports.source;
+		tuple->destination_port = flow->flow.backend_ports.destination;
 		found++;
 	}
 	return found == count ? 0 : -ENOENT;
@@ -272,9 +272,9 @@ int traffic_promote_udp(struct traffic *traffic, const struct datapath *datapath
 	r = send_each(traffic, TRAFFIC_UDP_TO_BACKEND, 0, traffic->flows);
 	if (r)
 		return error_set(error, r, "cannot run the program: %s", strerror(-r));
-	if (tables->shared->udp_established != traffic->flows)
+	if (tables->shared->udp_established[WEIR_IPV4] != traffic->flows)
 		return error_set(error, -ENOENT, "%u of %u UDP flows are established",
-				 tables->shared->udp_established, traffic->flows);
+				 tables->shared->udp_established[WEIR_IPV4], traffic->flows);
 	return 0;
 }
 

@@ -10,13 +10,17 @@
 #include "service.h"
 
 /* The backend id of @client, or 0: it has none, or that one can take no more. */
-static __noinline __u32 affinity_find(__u32 service_id, __be32 client, __u32 timeout)
+__noinline __u32 affinity_find(__u32 service_id, const struct weir_address *client, __u32 timeout)
 {
-	struct weir_affinity_key key = { address_from_v4(client), service_id };
-	struct weir_affinity *affinity = bpf_map_lookup_elem(&affinities, &key);
+	struct weir_affinity_key key = { .service = service_id };
+	struct weir_affinity *affinity;
 	struct weir_backend *backend;
 	__u64 since, last;
 
+	if (!client)
+		return 0;
+	key.client = *client;
+	affinity = bpf_map_lookup_elem(&affinities, &key);
 	if (!affinity)
 		return 0;
 	backend = array_at(&backends, affinity->backend);
@@ -29,17 +33,23 @@ static __noinline __u32 affinity_find(__u32 service_id, __be32 client, __u32 tim
 }
 
 /* Its backend could not take the client: the scheduler chooses next time. */
-static __noinline int affinity_forget(__u32 service_id, __be32 client)
+__noinline int affinity_forget(__u32 service_id, const struct weir_address *client)
 {
-	struct weir_affinity_key key = { address_from_v4(client), service_id };
+	struct weir_affinity_key key = { .service = service_id };
 
+	if (!client)
+		return 0;
+	key.client = *client;
 	return bpf_map_delete_elem(&affinities, &key);
 }
 
-static __noinline int affinity_keep(__u32 service_id, __be32 client, __u32 backend_id)
+__noinline int affinity_keep(__u32 service_id, const struct weir_address *client, __u32 backend_id)
 {
-	struct weir_affinity_key key = { address_from_v4(client), service_id };
+	struct weir_affinity_key key = { .service = service_id };
 	struct weir_affinity affinity = { .last_flow = bpf_jiffies64(), .backend = backend_id };
 
+	if (!client)
+		return 0;
+	key.client = *client;
 	return bpf_map_update_elem(&affinities, &key, &affinity, BPF_ANY);
 }

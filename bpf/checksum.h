@@ -22,20 +22,34 @@ static inline __u16 checksum_fold(__u64 sum)
 	return sum;
 }
 
-/* What to add when the addresses of @from are replaced by those of @to. */
-static inline __u16 checksum_address_delta(const struct weir_side4 *from,
-					   const struct weir_side4 *to)
+/*
+ * What to add when an address is replaced by another one; to be folded. What the words of IPv4 have in
+ * common in both gives nothing.
+ */
+static inline __u64 checksum_replace_address(const struct weir_address *from,
+					     const struct weir_address *to)
 {
-	/* A packet from the client gets the source that the backend knows as destination. */
-	return checksum_fold((__u64)(__u32)~from->source + (__u32)~from->destination +
-			     to->destination + to->source);
+	__u64 sum = 0;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		sum += (__u64)(__u32)~from->word[i] + to->word[i];
+	return sum;
+}
+
+/* What to add when the addresses of @from are replaced by those of an answer to @to. */
+static inline __u16 checksum_address_delta(const struct weir_tuple *from,
+					   const struct weir_tuple *to)
+{
+	return checksum_fold(checksum_replace_address(&from->source, &to->destination) +
+			     checksum_replace_address(&from->destination, &to->source));
 }
 
 /* The same for the ports. */
-static inline __u16 checksum_port_delta(const struct weir_side4 *from, const struct weir_side4 *to)
+static inline __u16 checksum_port_delta(const struct weir_ports *from, const struct weir_ports *to)
 {
-	return checksum_fold((__u64)(__u16)~from->source_port + (__u16)~from->destination_port +
-			     to->destination_port + to->source_port);
+	return checksum_fold((__u64)(__u16)~from->source + (__u16)~from->destination +
+			     to->destination + to->source);
 }
 
 /* The delta of the way back. */

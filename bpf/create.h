@@ -15,28 +15,44 @@
 #ifndef AF_INET
 #define AF_INET 2
 #endif
+#ifndef AF_INET6
+#define AF_INET6 10
+#endif
 
 /*
  * The next hop towards the client: the gateway of the route to it, if the daemon knows that one, else
  * "on link": back to the MAC address that the packet came from. Not inlined: its stack is large.
  */
-static __noinline __u16 client_hop(struct xdp_md *ctx, const struct packet *packet)
+__noinline int client_hop(struct xdp_md *ctx, const struct packet *packet)
 {
 	struct weir_gateway_key on_link = { .ifindex = ctx->ingress_ifindex };
 	struct weir_gateway_key gateway = {};
 	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
-		.l4_protocol = packet->tuple.protocol,
-		.ipv4_src = packet->tuple.destination,
-		.ipv4_dst = packet->tuple.source,
 		.ifindex = ctx->ingress_ifindex,
 	};
-	long result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	long result;
 	__u32 *hop;
 
-	if ((result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH) &&
-	    fib.ipv4_dst != packet->tuple.source) {
+	if (!packet)
+		return 0;
+	if (packet->tuple.family == WEIR_IPV6) {
+		fib.family = AF_INET6;
+		__builtin_memcpy(fib.ipv6_src, &packet->tuple.destination, sizeof(fib.ipv6_src));
+		__builtin_memcpy(fib.ipv6_dst, &packet->tuple.source, sizeof(fib.ipv6_dst));
+	} else {
+		fib.family = AF_INET;
+		fib.ipv4_src = packet->tuple.destination.word[3];
+		fib.ipv4_dst = packet->tuple.source.word[3];
+	}
+	fib.l4_protocol = packet->tuple.protocol;
+	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
+	/* A route of IPv4 may have a gateway of IPv6: the family is that of the gateway. */
+	if (fib.family == AF_INET6)
+		__builtin_memcpy(&gateway.address, fib.ipv6_dst, sizeof(gateway.address));
+	else
 		gateway.address = address_from_v4(fib.ipv4_dst);
+	if ((result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH) &&
+	    !address_is_same(&gateway.address, &packet->tuple.source)) {
 		gateway.ifindex = fib.ifindex;
 		hop = bpf_map_lookup_elem(&gateways, &gateway);
 		if (hop)
@@ -51,7 +67,7 @@ static __always_inline void ring_enter(union weir_index entry)
 {
 	struct weir_shared *shared_ = WEIR_ONLY(shared);
 	union weir_flow_control old, dead, idle;
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 	union weir_index evicted;
 	__u64 *place;
 
@@ -61,7 +77,7 @@ static __always_inline void ring_enter(union weir_index entry)
 	if (!place)
 		return;
 	evicted.word = __sync_lock_test_and_set(place, entry.word);
-	flow = array_at(&flows4, evicted.record);
+	flow = record_at(evicted.record);
 	if (!evicted.word || !flow)
 		return;
 	old.word = READ_WORD(flow->control.word);
@@ -78,22 +94,51 @@ static __always_inline void ring_enter(union weir_index entry)
 		record_free(evicted.record);
 }
 
+static __always_inline long record_pop(enum weir_family family, __u32 *id)
+{
+	if (family == WEIR_IPV6)
+		return bpf_map_pop_elem(&free_records6, id);
+	return bpf_map_pop_elem(&free_records4, id);
+}
+
 /* Takes a record for a new flow. Returns NULL if all are in use. */
-static __always_inline struct weir_flow4 *record_take(__u32 *id)
+static __always_inline struct weir_flow *record_take(enum weir_family family, __u32 *id)
 {
 	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
 	struct weir_shared *shared_ = WEIR_ONLY(shared);
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 
 	if (!runtime_ || !shared_)
 		return NULL;
-	if (__sync_fetch_and_add(&shared_->records, 1) >= runtime_->flows_limit ||
-	    bpf_map_pop_elem(&free_records, id)) {
-		__sync_fetch_and_add(&shared_->records, -1);
+	if (__sync_fetch_and_add(&shared_->records[family], 1) >= runtime_->flows_limit[family] ||
+	    record_pop(family, id)) {
+		__sync_fetch_and_add(&shared_->records[family], -1);
 		return NULL;
 	}
-	flow = array_at(&flows4, *id);
+	flow = record_at(*id);
 	return flow;
+}
+
+/* The addresses that are known before there is a source port. */
+static __always_inline void record_fill_addresses(const struct packet *packet,
+						  const struct weir_backend *backend,
+						  struct weir_flow *flow, __u32 record)
+{
+	struct weir_flow4 *flow4 = (void *)flow;
+	struct weir_flow6 *flow6;
+
+	if (packet->tuple.family == WEIR_IPV4) {
+		flow4->client.source = packet->tuple.source.word[3];
+		flow4->client.destination = packet->tuple.destination.word[3];
+		flow4->backend.source = backend->address.word[3];
+		return;
+	}
+	flow6 = array_at(&flows6, record & ~WEIR_RECORD_V6);
+	if (!flow6)
+		return;
+	flow6->client.source = packet->tuple.source;
+	flow6->client.destination = packet->tuple.destination;
+	flow6->backend.source = backend->address;
 }
 
 /*
@@ -101,20 +146,18 @@ static __always_inline struct weir_flow4 *record_take(__u32 *id)
  * made of it, but nobody finds the flow through them before it is stored: the record is still FREE,
  * and of the generation before.
  */
-static __always_inline union weir_flow_control
-record_fill(struct xdp_md *ctx, const struct packet *packet, const struct weir_backend *backend,
-	    __u32 backend_id, struct weir_flow4 *flow)
+static __always_inline union weir_flow_control record_fill(struct xdp_md *ctx,
+							   const struct packet *packet,
+							   const struct weir_backend *backend,
+							   __u32 backend_id, struct weir_flow *flow)
 {
 	union weir_flow_control control = { .word = READ_WORD(flow->control.word) };
 	void *data_end = (void *)(long)ctx->data_end;
 	struct ethhdr *ethernet = (void *)(long)ctx->data;
 
-	flow->client.source = packet->tuple.source;
-	flow->client.destination = packet->tuple.destination;
-	flow->client.source_port = packet->tuple.source_port;
-	flow->client.destination_port = packet->tuple.destination_port;
-	flow->backend.source = backend->address.word[3];
-	flow->backend.source_port = backend->port;
+	flow->client_ports.source = packet->tuple.source_port;
+	flow->client_ports.destination = packet->tuple.destination_port;
+	flow->backend_ports.source = backend->port;
 	flow->backend_id = backend_id;
 	flow->last_seen = bpf_jiffies64();
 	flow->backend_ack = packet->sequence + 1;
@@ -136,7 +179,7 @@ record_fill(struct xdp_md *ctx, const struct packet *packet, const struct weir_b
  * Undoes record_take() for a flow that nobody could see; @control as from record_fill(): its generation
  * is used up.
  */
-static __always_inline void record_give_back(struct weir_flow4 *flow, __u32 id,
+static __always_inline void record_give_back(struct weir_flow *flow, __u32 id,
 					     union weir_flow_control control)
 {
 	control.state = WEIR_FLOW_FREE;
@@ -164,7 +207,7 @@ static __always_inline __u32 choose_backend(const struct weir_service *service, 
 	__u32 backend_id = 0;
 
 	if (service->affinity)
-		backend_id = affinity_find(service_id, packet->tuple.source, service->affinity);
+		backend_id = affinity_find(service_id, &packet->tuple.source, service->affinity);
 	*kept = backend_id != 0;
 	return *kept ? backend_id : schedule(service, service_id, packet);
 }
@@ -183,13 +226,20 @@ static __always_inline int take_port(struct snat_search *search, const struct pa
 				     const struct weir_backend *backend, __u32 backend_id)
 {
 	if (service->flags & WEIR_SERVICE_KEEP_CLIENT)
-		return snat_take(search, packet->tuple.source, packet->tuple.source_port);
+		return snat_take(search, &packet->tuple.source, packet->tuple.source_port);
 	return snat_allocate(search, &packet->tuple, backend_id, backend->port_queue);
 }
 
-/* Makes the flow of @packet to @service_id. Returns NEW_FLOW with @hit filled, or why not. */
-static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct packet *packet,
-					       __u32 service_id, struct flow_hit *hit)
+/* A flow that was just made. */
+struct flow_new {
+	union weir_flow_control control;
+	__u32 record;
+	__u32 port_rested; /* its source port came out of quarantine early */
+};
+
+/* Makes the flow of @packet to @service_id. Returns NEW_FLOW with @new filled, or why not. */
+__noinline int flow_create(struct xdp_md *ctx, const struct packet *packet, __u32 service_id,
+			   struct flow_new *new)
 {
 	struct weir_service *service = array_at(&services, service_id);
 	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
@@ -197,55 +247,56 @@ static __noinline enum weir_reason flow_create(struct xdp_md *ctx, const struct 
 	struct weir_backend *backend;
 	union weir_index entry = {};
 	enum index_result inserted;
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 	__u32 backend_id;
 	int kept;
 
-	if (!service || !runtime_)
+	if (!service || !runtime_ || !packet || !new)
 		return WEIR_REASON_NO_BACKEND;
 	backend_id = choose_backend(service, service_id, packet, &kept);
 	backend = array_at(&backends, backend_id);
 	if (!backend_id || !backend)
 		return WEIR_REASON_NO_BACKEND;
-	flow = record_take(&search.record);
+	/* One bit, so that the verifier sees the bound of what it is an index of. */
+	flow = record_take(packet->tuple.family & 1, &search.record);
 	if (!flow) {
 		return_turn(service, service_id, kept);
 		return WEIR_REASON_FLOWS_FULL;
 	}
-	hit->control = record_fill(ctx, packet, backend, backend_id, flow);
-	search.generation = hit->control.generation;
-	search.key.source = flow->backend.source;
-	search.key.source_port = flow->backend.source_port;
+	record_fill_addresses(packet, backend, flow, search.record);
+	new->control = record_fill(ctx, packet, backend, backend_id, flow);
+	search.generation = new->control.generation;
+	search.key.source = backend->address;
+	search.key.source_port = flow->backend_ports.source;
 	search.key.protocol = packet->tuple.protocol;
+	search.key.family = packet->tuple.family;
 	search.pool.word = READ_WORD(backend->snat.word);
 	search.table = runtime_->snat_table & 1;
 	search.sequence = packet->sequence;
 	if (!take_port(&search, packet, service, backend, backend_id)) {
 		/* The turn is over all the same: the next backend may have ports. */
 		if (kept)
-			affinity_forget(service_id, packet->tuple.source);
-		record_give_back(flow, search.record, hit->control);
+			affinity_forget(service_id, &packet->tuple.source);
+		record_give_back(flow, search.record, new->control);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}
-	flow->address_delta = checksum_address_delta(&flow->client, &flow->backend);
+	flow->address_delta = checksum_address_delta(&packet->tuple, &search.key);
 
 	inserted = index_insert(&packet->tuple, search.record, search.generation, WEIR_FROM_CLIENT);
 	if (inserted != INDEX_DONE) {
 		index_remove(&search.key, search.record, search.generation, WEIR_FROM_BACKEND);
-		record_give_back(flow, search.record, hit->control);
+		record_give_back(flow, search.record, new->control);
 		return_turn(service, service_id, kept);
 		/* Else another CPU is making or has made a flow of this client. */
 		return inserted == INDEX_FULL ? WEIR_REASON_FLOWS_FULL : WEIR_REASON_RACED;
 	}
 	entry.record = search.record;
 	entry.generation = search.generation;
-	__sync_lock_test_and_set(&flow->control.word, hit->control.word);
+	__sync_lock_test_and_set(&flow->control.word, new->control.word);
 	flow_born(entry, backend_id);
 	if (service->affinity)
-		affinity_keep(service_id, packet->tuple.source, backend_id);
-	hit->port_rested = search.rested;
-	hit->flow = flow;
-	hit->record = search.record;
-	hit->from = WEIR_FROM_CLIENT;
+		affinity_keep(service_id, &packet->tuple.source, backend_id);
+	new->port_rested = search.rested;
+	new->record = search.record;
 	return WEIR_REASON_NEW_FLOW;
 }

@@ -2,69 +2,116 @@
 #pragma once
 
 /*
- * IPv4 fragments of flows. The first one has the ports: it is forwarded like any other packet, under a new
+ * Fragments of flows. The first one has the ports: it is forwarded like any other packet, in nat under a new
  * id, because many clients' datagrams leave from one address. Those behind it have the old id alone,
  * and are found by that; one that comes before its first is the host's.
  */
 
+#include "direct.h"
 #include "nat.h"
 
-static __always_inline void fragment_key(const struct packet *packet, const struct iphdr *ip,
-					 struct weir_fragment_key *key)
+static __always_inline void fragment_key(const struct packet *packet, struct weir_fragment_key *key)
 {
 	*key = (struct weir_fragment_key){
 		.source = packet->tuple.source,
 		.destination = packet->tuple.destination,
-		.id = ip->id,
-		.protocol = packet->tuple.protocol,
+		.id = packet->fragment_id,
+		.protocol = packet->tuple.family == WEIR_IPV4 ? packet->tuple.protocol : 0,
 	};
 }
 
-/*
- * The first fragment has just been rewritten as a packet of @hit: gives it its new id, and remembers both.
- * If there is no room, those behind it pass.
- */
-static __noinline int fragment_first(struct xdp_md *ctx, const struct packet *packet,
-				     const struct flow_hit *hit)
+/* Another's value may stand under a key. */
+static __always_inline __u32 fragment_check(const struct weir_fragment_key *key)
 {
+	return weir_hash_mix(weir_hash_words(&key->source) + key->id) >> 32 ^
+	       weir_hash_words(&key->destination) >> 32;
+}
+
+/*
+ * Gives a fragment of nat the id that is @fragment's. Returns what that changes in the checksum of an
+ * IPv4 header.
+ */
+static __always_inline __u16 fragment_rename(void *data, void *data_end,
+					     const struct packet *packet,
+					     union weir_fragment fragment)
+{
+	struct ip6_fragment *header = data + (packet->fragment_offset & IP6_OFFSET_MASK);
+	struct iphdr *ip = packet_l3(data, packet);
+	__u16 old;
+
+	if (packet->tuple.family == WEIR_IPV6) {
+		if ((void *)(header + 1) <= data_end)
+			*(__be16 *)&header->id = fragment.id;
+		return 0;
+	}
+	if ((void *)(ip + 1) > data_end)
+		return 0;
+	old = ip->id;
+	ip->id = fragment.id;
+	return checksum_add((__u16)~old, fragment.id);
+}
+
+/* In nat the first fragment, just rewritten as a packet of its flow, gets its new id. */
+static __always_inline union weir_fragment fragment_of_flow(struct xdp_md *ctx,
+							    const struct packet *packet)
+{
+	union weir_fragment fragment = {
+		.record = packet->record,
+		.generation = packet->generation,
+	};
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
-	struct iphdr *ip = data + sizeof(struct ethhdr);
 	struct weir_shared *shared_ = WEIR_ONLY(shared);
-	union weir_fragment fragment = {
-		.record = hit->record,
-		.generation = hit->control.generation,
-	};
-	struct weir_fragment_key key;
+	struct iphdr *ip = packet_l3(data, packet);
+	__u16 delta;
 
-	if (!shared_ || (void *)(ip + 1) > data_end)
-		return 0;
-	fragment_key(packet, ip, &key);
+	if (!shared_)
+		return fragment;
 	fragment.id = bpf_htons(__sync_fetch_and_add(&shared_->fragmented, 1));
-	ip->check = checksum_apply(ip->check, checksum_add((__u16)~ip->id, fragment.id));
-	ip->id = fragment.id;
-	bpf_map_update_elem(&fragments4, &key, &fragment.word, BPF_ANY);
-	return 0;
+	delta = fragment_rename(data, data_end, packet, fragment);
+	if (packet->tuple.family == WEIR_IPV4 && (void *)(ip + 1) <= data_end)
+		ip->check = checksum_apply(ip->check, delta);
+	return fragment;
+}
+
+/*
+ * Remembers where the first fragment went. In dsr and ipip nothing of it changes. If there is no room,
+ * those behind it pass.
+ */
+__noinline int fragment_first(struct xdp_md *ctx, const struct packet *packet)
+{
+	struct weir_fragment_key key;
+	union weir_fragment fragment = {};
+
+	if (!packet)
+		return 0;
+	fragment_key(packet, &key);
+	if (packet->record != WEIR_RECORD_NONE) {
+		fragment = fragment_of_flow(ctx, packet);
+	} else {
+		fragment.record = WEIR_FRAGMENT_DIRECT | packet->backend_id;
+		fragment.check = fragment_check(&key);
+	}
+	return bpf_map_update_elem(&fragments, &key, &fragment.word, BPF_ANY);
 }
 
 /* The flow whose datagram @fragment says it is. 0: it is over. */
 static __always_inline int fragment_follow(union weir_fragment fragment,
 					   const struct packet *packet, struct flow_hit *hit)
 {
-	struct weir_flow4 *flow = array_at(&flows4, fragment.record);
+	struct weir_flow *flow = record_at(fragment.record);
 
 	if (!flow)
 		return 0;
 	hit->control.word = READ_WORD(flow->control.word);
 	if (hit->control.generation != fragment.generation || !state_is_live(hit->control.state) ||
-	    control_protocol(hit->control) != packet->tuple.protocol)
+	    (packet->tuple.family == WEIR_IPV4 &&
+	     control_protocol(hit->control) != packet->tuple.protocol))
 		return 0;
 	/* If both fit, both directions write the same addresses. */
-	if (flow->client.source == packet->tuple.source &&
-	    flow->client.destination == packet->tuple.destination)
+	if (side_matches(flow, fragment.record, WEIR_FROM_CLIENT, &packet->tuple))
 		hit->from = WEIR_FROM_CLIENT;
-	else if (flow->backend.source == packet->tuple.source &&
-		 flow->backend.destination == packet->tuple.destination)
+	else if (side_matches(flow, fragment.record, WEIR_FROM_BACKEND, &packet->tuple))
 		hit->from = WEIR_FROM_BACKEND;
 	else
 		return 0;
@@ -74,56 +121,74 @@ static __always_inline int fragment_follow(union weir_fragment fragment,
 }
 
 static __always_inline enum weir_reason fragment_forward(struct xdp_md *ctx, struct packet *packet,
-							 const struct flow_hit *hit, __be16 id)
+							 const struct flow_hit *hit,
+							 union weir_fragment fragment)
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
-	const struct weir_flow4 *flow = hit->flow;
-	int forth = hit->from == WEIR_FROM_CLIENT;
-	const struct weir_side4 *to = forth ? &flow->backend : &flow->client;
-	__u16 delta = forth ? flow->address_delta : checksum_negate(flow->address_delta);
-	struct iphdr *ip = data + sizeof(struct ethhdr);
-	enum weir_reason reason;
+	enum weir_reason reason = nat_hop(data, data_end, hit, packet);
+	__u16 delta;
 
-	if ((void *)(ip + 1) > data_end)
-		return WEIR_REASON_FRAGMENT;
-	reason = hop_apply(data, forth ? hit->control.backend_hop : hit->control.client_hop,
-			   flow->client_mac, packet);
 	if (reason != WEIR_GO_ON)
 		return reason;
-	delta = checksum_fold((__u64)delta + (__u16)~ip->id + id + checksum_ttl_delta());
-	ip->check = checksum_apply(ip->check, delta);
-	ip->saddr = to->destination;
-	ip->daddr = to->source;
-	ip->id = id;
-	ip->ttl--;
+	delta = fragment_rename(data, data_end, packet, fragment);
+	if (!nat_header(data, data_end, packet, hit,
+			checksum_add(delta, flow_delta(hit->flow, hit->from))))
+		return WEIR_REASON_FRAGMENT;
 	if (!flow_unchanged(hit))
 		return WEIR_REASON_RACED;
-	count_traffic(flow->backend_id, hit->from, packet);
+	count_traffic(hit->flow->backend_id, hit->from, packet);
+	return WEIR_REASON_LATER_FRAGMENT;
+}
+
+/* Behind the first one to its backend. */
+static __always_inline enum weir_reason
+fragment_forward_direct(struct xdp_md *ctx, struct packet *packet, __u32 backend_id)
+{
+	struct weir_backend *backend = array_at(&backends, backend_id);
+	struct weir_service *service;
+	enum weir_reason reason;
+
+	if (!backend || backend->use == WEIR_BACKEND_CUT)
+		return WEIR_REASON_FRAGMENT;
+	service = array_at(&services, backend->service);
+	if (!service || service->mode == WEIR_MODE_NAT)
+		return WEIR_REASON_FRAGMENT;
+	packet->backend_id = backend_id;
+	reason = direct_send(ctx, packet, service, backend);
+	if (reason == WEIR_REASON_TOO_BIG)
+		return WEIR_REASON_TOO_BIG_SILENT;
+	if (reason != WEIR_GO_ON)
+		return reason;
+	count_traffic(backend_id, WEIR_FROM_CLIENT, packet);
 	return WEIR_REASON_LATER_FRAGMENT;
 }
 
 /* A fragment that is not the first: it goes the way of the first one, or to the host. */
-static __noinline enum weir_reason fragment_later(struct xdp_md *ctx, struct packet *packet,
-						  struct flow_hit *hit)
+__noinline int fragment_later(struct xdp_md *ctx, struct packet *packet)
 {
-	void *data_end = (void *)(long)ctx->data_end;
-	void *data = (void *)(long)ctx->data;
-	struct iphdr *ip = data + sizeof(struct ethhdr);
+	struct flow_hit hit = {};
 	struct weir_fragment_key key;
 	union weir_fragment fragment;
 	union weir_fragment *known;
+	int direct;
 
-	if ((void *)(ip + 1) > data_end)
+	if (!packet)
 		return WEIR_REASON_FRAGMENT;
-	fragment_key(packet, ip, &key);
-	known = bpf_map_lookup_elem(&fragments4, &key);
+	fragment_key(packet, &key);
+	known = bpf_map_lookup_elem(&fragments, &key);
 	if (!known)
 		return WEIR_REASON_FRAGMENT;
 	fragment.word = READ_WORD(known->word); /* may be another's at any time: one word at once */
-	if (!fragment_follow(fragment, packet, hit))
+	direct = (fragment.record & ~WEIR_RECORD_V6) >> 30;
+	if (direct ? fragment.check != fragment_check(&key) :
+		     !fragment_follow(fragment, packet, &hit))
 		return WEIR_REASON_FRAGMENT;
 	if (packet->ttl <= 1)
 		return WEIR_REASON_TTL_EXCEEDED_SILENT; /* RFC 1122 3.2.2: only about the first */
-	return fragment_forward(ctx, packet, hit, fragment.id);
+	if (direct)
+		return fragment_forward_direct(ctx, packet,
+					       fragment.record & ~WEIR_FRAGMENT_DIRECT);
+	packet->backend_id = hit.flow->backend_id;
+	return fragment_forward(ctx, packet, &hit, fragment);
 }

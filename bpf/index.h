@@ -20,19 +20,72 @@ enum index_result { INDEX_DONE, INDEX_EXISTS, INDEX_FULL, INDEX_BUSY };
 
 /* A flow as a packet found it. */
 struct flow_hit {
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 	union weir_flow_control control;
 	__u32 record;
 	enum weir_direction from;
-	__u32 port_rested; /* new flow: its source port came out of quarantine early */
 };
 
-static __always_inline int side_matches(const struct weir_side4 *side,
-					const struct weir_tuple4 *tuple)
+/* The record of an id, whatever its family. */
+static __always_inline struct weir_flow *record_at(__u32 record)
 {
-	return side->source == tuple->source && side->destination == tuple->destination &&
-	       side->source_port == tuple->source_port &&
-	       side->destination_port == tuple->destination_port;
+	if (record & WEIR_RECORD_V6)
+		return array_at(&flows6, record & ~WEIR_RECORD_V6);
+	return array_at(&flows4, record);
+}
+
+static __always_inline enum weir_family record_family(__u32 record)
+{
+	return record & WEIR_RECORD_V6 ? WEIR_IPV6 : WEIR_IPV4;
+}
+
+static __always_inline const struct weir_side4 *flow_side4(const struct weir_flow *flow,
+							   enum weir_direction from)
+{
+	const struct weir_flow4 *flow4 = (const void *)flow;
+
+	return from == WEIR_FROM_CLIENT ? &flow4->client : &flow4->backend;
+}
+
+/* By its id: a pointer to any record is not enough for the verifier, those of IPv4 are shorter. */
+static __always_inline const struct weir_side6 *flow_side6(__u32 record, enum weir_direction from)
+{
+	const struct weir_flow6 *flow6 = array_at(&flows6, record & ~WEIR_RECORD_V6);
+
+	if (!flow6)
+		return NULL;
+	return from == WEIR_FROM_CLIENT ? &flow6->client : &flow6->backend;
+}
+
+static __always_inline const struct weir_ports *flow_ports(const struct weir_flow *flow,
+							   enum weir_direction from)
+{
+	return from == WEIR_FROM_CLIENT ? &flow->client_ports : &flow->backend_ports;
+}
+
+/* Are these the addresses of packets that come from this side? */
+static __always_inline int side_matches(const struct weir_flow *flow, __u32 record,
+					enum weir_direction from, const struct weir_tuple *tuple)
+{
+	const struct weir_side4 *side4;
+	const struct weir_side6 *side6;
+
+	if (record_family(record) != tuple->family)
+		return 0;
+	if (tuple->family == WEIR_IPV6) {
+		side6 = flow_side6(record, from);
+		return side6 && address_is_same(&side6->source, &tuple->source) &&
+		       address_is_same(&side6->destination, &tuple->destination);
+	}
+	side4 = flow_side4(flow, from);
+	return side4->source == tuple->source.word[3] &&
+	       side4->destination == tuple->destination.word[3];
+}
+
+static __always_inline int ports_match(const struct weir_ports *ports,
+				       const struct weir_tuple *tuple)
+{
+	return ports->source == tuple->source_port && ports->destination == tuple->destination_port;
 }
 
 /* Translates packets. */
@@ -54,7 +107,7 @@ static __always_inline __u8 control_protocol(union weir_flow_control control)
 
 static __always_inline struct weir_index_bucket *index_bucket(__u32 hash)
 {
-	return array_at(&index4, weir_hash_scale(hash, index_buckets));
+	return array_at(&flow_index, weir_hash_scale(hash, index_buckets));
 }
 
 static __always_inline __u16 index_mark(__u32 hash, enum weir_direction direction)
@@ -71,10 +124,12 @@ static __always_inline int index_bears(union weir_index entry, __u32 hash)
  * Does @flow, as @control, hold @tuple as @entry says? The record's own tuple decides: an entry has
  * only a few bits of it.
  */
-static __always_inline int index_agrees(union weir_index entry, const struct weir_flow4 *flow,
+static __always_inline int index_agrees(union weir_index entry, const struct weir_flow *flow,
 					union weir_flow_control control,
-					const struct weir_tuple4 *tuple)
+					const struct weir_tuple *tuple)
 {
+	enum weir_direction from = entry.mark & WEIR_INDEX_DIRECTION;
+
 	if (control.generation == entry.generation) {
 		if (control.state == WEIR_FLOW_FREE || control_protocol(control) != tuple->protocol)
 			return 0;
@@ -82,15 +137,15 @@ static __always_inline int index_agrees(union weir_index entry, const struct wei
 		   (__u16)(entry.generation - control.generation) != 1) {
 		return 0; /* nor is it the record's next use, which is being made */
 	}
-	return side_matches(entry.mark & WEIR_INDEX_DIRECTION ? &flow->backend : &flow->client,
-			    tuple);
+	return ports_match(flow_ports(flow, from), tuple) &&
+	       side_matches(flow, entry.record, from, tuple);
 }
 
 /* Fills @hit with the flow that @entry leads to, if it holds @tuple. */
-static __always_inline int index_follow(union weir_index entry, const struct weir_tuple4 *tuple,
+static __always_inline int index_follow(union weir_index entry, const struct weir_tuple *tuple,
 					struct flow_hit *hit)
 {
-	struct weir_flow4 *flow = array_at(&flows4, entry.record);
+	struct weir_flow *flow = record_at(entry.record);
 
 	if (!flow)
 		return 0;
@@ -120,11 +175,11 @@ static __always_inline __u64 index_candidate(struct weir_index_bucket *bucket, _
  * The entry of the flow that holds @tuple, or 0; looks at all that bear its hash. This and the next
  * two are not static, so that the verifier looks at them once and not at each of their calls.
  */
-__noinline __u64 index_find(const struct weir_tuple4 *tuple)
+__noinline __u64 index_find(const struct weir_tuple *tuple)
 {
 	union weir_flow_control control;
 	struct weir_index_bucket *bucket;
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 	union weir_index entry;
 	__u32 hash, i;
 
@@ -138,7 +193,7 @@ __noinline __u64 index_find(const struct weir_tuple4 *tuple)
 		entry.word = READ_WORD(bucket->entries[i].word);
 		if (!index_bears(entry, hash))
 			continue;
-		flow = array_at(&flows4, entry.record);
+		flow = record_at(entry.record);
 		if (!flow)
 			continue;
 		control.word = READ_WORD(flow->control.word);
@@ -191,7 +246,7 @@ static __always_inline enum index_result index_put(struct weir_index_bucket *buc
 /*
  * Makes @tuple lead to @record, unless another flow holds it already: who gets INDEX_DONE owns it. The record must be complete. Returns an enum index_result.
  */
-__noinline int index_insert(const struct weir_tuple4 *tuple, __u32 record, __u16 generation,
+__noinline int index_insert(const struct weir_tuple *tuple, __u32 record, __u16 generation,
 			    __u8 direction)
 {
 	union weir_index entry = { .record = record, .generation = generation };
@@ -223,7 +278,7 @@ __noinline int index_insert(const struct weir_tuple4 *tuple, __u32 record, __u16
 }
 
 /* Takes the entry of this use of @record out. */
-__noinline int index_remove(const struct weir_tuple4 *tuple, __u32 record, __u16 generation,
+__noinline int index_remove(const struct weir_tuple *tuple, __u32 record, __u16 generation,
 			    __u8 direction)
 {
 	union weir_index entry = { .record = record, .generation = generation };

@@ -8,21 +8,34 @@
 
 #include "flow.h"
 
-static __always_inline int kill_takes(const struct weir_kill *filter, const struct weir_flow4 *flow)
+static __always_inline int kill_takes_client(const struct weir_kill *filter,
+					     const struct weir_flow *flow, __u32 record)
+{
+	struct weir_tuple tuple;
+
+	if (filter->client_port && filter->client_port != flow->client_ports.source)
+		return 0;
+	if (address_is_zero(&filter->client))
+		return 1;
+	flow_tuple(flow, record, 0, WEIR_FROM_CLIENT, &tuple);
+	return address_is_same(&filter->client, &tuple.source);
+}
+
+static __always_inline int kill_takes(const struct weir_kill *filter, const struct weir_flow *flow,
+				      __u32 record)
 {
 	struct weir_backend *backend = array_at(&backends, flow->backend_id);
 
 	return backend && (!filter->backend_id || filter->backend_id == flow->backend_id) &&
 	       (!filter->service_id || filter->service_id == backend->service) &&
-	       (!filter->client || filter->client == flow->client.source) &&
-	       (!filter->client_port || filter->client_port == flow->client.source_port);
+	       kill_takes_client(filter, flow, record);
 }
 
 /*
  * Ends the flow @old. Returns 1, or 0: its state has changed meanwhile. The swap also proves that
  * what the filter saw was this flow.
  */
-static __always_inline int kill_flow(struct weir_flow4 *flow, union weir_flow_control old, __u32 id)
+static __always_inline int kill_flow(struct weir_flow *flow, union weir_flow_control old, __u32 id)
 {
 	union weir_flow_control new = old;
 
@@ -38,7 +51,7 @@ static __always_inline int kill_flow(struct weir_flow4 *flow, union weir_flow_co
 	flow->last_seen = bpf_jiffies64();
 	if (!flow_swap(flow, old, new))
 		return 0;
-	flow_moved(flow, old, WEIR_FLOW_KILLED);
+	flow_moved(flow, record_family(id), old, WEIR_FLOW_KILLED);
 	return 1;
 }
 
@@ -46,16 +59,16 @@ static long kill_step(__u32 step, struct weir_kill *kill)
 {
 	__u32 id = kill->first + step;
 	union weir_flow_control old;
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 	int i;
 
-	flow = array_at(&flows4, id);
+	flow = record_at(id);
 	if (!flow)
 		return 1;
 	kill->count++;
 	for (i = 0; i < FLOW_SWAP_TRIES; i++) {
 		old.word = READ_WORD(flow->control.word);
-		if (!state_is_live(old.state) || !kill_takes(kill, flow))
+		if (!state_is_live(old.state) || !kill_takes(kill, flow, id))
 			return 0;
 		if (!kill_flow(flow, old, id))
 			continue;
@@ -88,8 +101,7 @@ static __always_inline enum weir_reason killed_flow(const struct packet *packet,
 	__u32 now = bpf_jiffies64();
 
 	if (hit->from == WEIR_FROM_CLIENT && packet_opens(packet))
-		return flow_end(hit->flow, hit->record, hit->control) ? WEIR_GO_ON :
-									WEIR_REASON_RACED;
+		return flow_end(hit->record, hit->control.word) ? WEIR_GO_ON : WEIR_REASON_RACED;
 	if (hit->flow->last_seen != now)
 		hit->flow->last_seen = now;
 	return WEIR_REASON_KILLED;

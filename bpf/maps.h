@@ -17,7 +17,7 @@
 /* Fixed when the object is loaded. */
 const volatile __u32 half_open_places = 1;
 const volatile __u32 index_buckets = 1;
-const volatile __u64 index_key[4] = {};
+const volatile __u64 index_key[WEIR_INDEX_KEYS] = {};
 
 /* struct weir_port_queue as the kernel wants to see it. */
 struct weir_port_queue_locked {
@@ -79,27 +79,28 @@ WEIR_ARRAY(service_state, struct weir_service_state, BPF_F_MMAPABLE);
 WEIR_ARRAY(loads, struct weir_load, BPF_F_MMAPABLE);
 WEIR_ARRAY(audits, struct weir_audit, BPF_F_MMAPABLE);
 WEIR_ARRAY(flows4, struct weir_flow4, BPF_F_MMAPABLE);
+WEIR_ARRAY(flows6, struct weir_flow6, BPF_F_MMAPABLE);
 WEIR_ARRAY(ring, __u64, 0); /* half-open flows in order of birth: union weir_index */
 WEIR_PER_CPU(counters, struct weir_counters);
 WEIR_PER_CPU(traffic, struct weir_traffic);
 WEIR_PER_CPU(buckets, struct weir_buckets);
 
 /* Mappable for its alignment: other arrays begin in the middle of a cache line. */
-WEIR_ARRAY(index4, struct weir_index_bucket, BPF_F_MMAPABLE);
+WEIR_ARRAY(flow_index, struct weir_index_bucket, BPF_F_MMAPABLE);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, struct weir_fragment_key);
 	__type(value, union weir_fragment);
-} fragments4 SEC(".maps");
+} fragments SEC(".maps");
 
 /* Ids of free records; a fifo, so that an id rests as long as possible. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
 	__type(value, __u32);
-} free_records SEC(".maps");
+} free_records4 SEC(".maps"), free_records6 SEC(".maps");
 
 /* Flows of dsr and ipip. */
 struct {
@@ -107,7 +108,14 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, struct weir_tuple4);
 	__type(value, struct weir_session);
-} sessions SEC(".maps");
+} sessions4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct weir_tuple);
+	__type(value, struct weir_session);
+} sessions6 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -51,6 +51,61 @@ static __always_inline int flow_unchanged(const struct flow_hit *hit)
 	return now.generation == hit->control.generation && state_is_live(now.state);
 }
 
+static __always_inline enum weir_direction other_side(enum weir_direction from)
+{
+	return from == WEIR_FROM_CLIENT ? WEIR_FROM_BACKEND : WEIR_FROM_CLIENT;
+}
+
+/* The checksum's change by the addresses of a packet that comes from this side. */
+static __always_inline __u16 flow_delta(const struct weir_flow *flow, enum weir_direction from)
+{
+	return from == WEIR_FROM_CLIENT ? flow->address_delta :
+					  checksum_negate(flow->address_delta);
+}
+
+/*
+ * The IP header of a packet of the flow @hit: its addresses, and one less of its TTL. @delta: of the
+ * header's checksum, by the addresses and what else the caller changes. 0: there is no header.
+ */
+static __always_inline int nat_header(void *data, void *data_end, const struct packet *packet,
+				      const struct flow_hit *hit, __u16 delta)
+{
+	struct ip6_header *ip6 = packet_l3(data, packet);
+	struct iphdr *ip = (void *)ip6;
+	const struct weir_side4 *to4;
+	const struct weir_side6 *to6;
+
+	if (packet->tuple.family == WEIR_IPV6) {
+		to6 = flow_side6(hit->record, other_side(hit->from));
+		if (!to6 || (void *)(ip6 + 1) > data_end)
+			return 0;
+		ip6->source = to6->destination;
+		ip6->destination = to6->source;
+		ip6->hop_limit--;
+		return 1;
+	}
+	if ((void *)(ip + 1) > data_end)
+		return 0;
+	to4 = flow_side4(hit->flow, other_side(hit->from));
+	ip->saddr = to4->destination;
+	ip->daddr = to4->source;
+	ip->ttl--;
+	ip->check = checksum_apply(ip->check, checksum_add(delta, checksum_ttl_delta()));
+	return 1;
+}
+
+/* Where packets of the flow @hit go. */
+static __always_inline enum weir_reason nat_hop(void *data, void *data_end,
+						const struct flow_hit *hit, struct packet *packet)
+{
+	if (data + sizeof(struct ethhdr) > data_end)
+		return WEIR_REASON_MALFORMED_IP;
+	return hop_apply(data,
+			 hit->from == WEIR_FROM_CLIENT ? hit->control.backend_hop :
+							 hit->control.client_hop,
+			 hit->flow->client_mac, packet);
+}
+
 /*
  * Rewrites the frame of @ctx as a packet of the flow @hit and takes one from its TTL. Returns @done,
  * or a reason why it can't be sent.
@@ -60,46 +115,36 @@ static __always_inline enum weir_reason nat_forward(struct xdp_md *ctx, const st
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
-	const struct weir_flow4 *flow = hit->flow;
-	int forth = hit->from == WEIR_FROM_CLIENT;
-	const struct weir_side4 *from = forth ? &flow->client : &flow->backend;
-	const struct weir_side4 *to = forth ? &flow->backend : &flow->client;
-	__u16 addresses = forth ? flow->address_delta : checksum_negate(flow->address_delta);
+	const struct weir_flow *flow = hit->flow;
+	const struct weir_ports *from = flow_ports(flow, hit->from);
+	const struct weir_ports *to = flow_ports(flow, other_side(hit->from));
+	__u16 addresses = flow_delta(flow, hit->from);
 	__u16 l4_delta = checksum_add(addresses, checksum_port_delta(from, to));
-	struct iphdr *ip = data + sizeof(struct ethhdr);
-	struct tcphdr *tcp;
-	struct udphdr *udp;
+	struct udphdr *udp = packet_l4(data, packet);
+	struct tcphdr *tcp = (void *)udp;
 	enum weir_reason reason;
 
-	if ((void *)(ip + 1) > data_end)
-		return WEIR_REASON_MALFORMED_IP;
 	if (packet->tuple.protocol == IPPROTO_TCP) {
-		tcp = data + (packet->l4_offset & L4_OFFSET_MASK);
 		if ((void *)(tcp + 1) > data_end)
 			return WEIR_REASON_MALFORMED_TCP;
-		reason = hop_apply(data, forth ? hit->control.backend_hop : hit->control.client_hop,
-				   flow->client_mac, packet);
+		reason = nat_hop(data, data_end, hit, packet);
 		if (reason != WEIR_GO_ON)
 			return reason;
-		tcp->source = to->destination_port;
-		tcp->dest = to->source_port;
+		tcp->source = to->destination;
+		tcp->dest = to->source;
 		tcp->check = checksum_apply(tcp->check, l4_delta);
 	} else {
-		udp = data + (packet->l4_offset & L4_OFFSET_MASK);
 		if ((void *)(udp + 1) > data_end)
 			return WEIR_REASON_MALFORMED_UDP;
-		reason = hop_apply(data, forth ? hit->control.backend_hop : hit->control.client_hop,
-				   flow->client_mac, packet);
+		reason = nat_hop(data, data_end, hit, packet);
 		if (reason != WEIR_GO_ON)
 			return reason;
-		udp->source = to->destination_port;
-		udp->dest = to->source_port;
+		udp->source = to->destination;
+		udp->dest = to->source;
 		udp->check = checksum_apply_udp(udp->check, l4_delta);
 	}
-	ip->saddr = to->destination;
-	ip->daddr = to->source;
-	ip->ttl--;
-	ip->check = checksum_apply(ip->check, checksum_add(addresses, checksum_ttl_delta()));
+	if (!nat_header(data, data_end, packet, hit, addresses))
+		return WEIR_REASON_MALFORMED_IP;
 	if (!flow_unchanged(hit))
 		return WEIR_REASON_RACED;
 	count_traffic(flow->backend_id, hit->from, packet);

@@ -7,7 +7,7 @@
  * Passes everything. On veth, frames that XDP sends reach the peer at once only if the peer has an
  * XDP program of its own: the lab loads this one there.
  */
-SEC("xdp")
+SEC("xdp.frags")
 int weir_pass(struct xdp_md *ctx)
 {
 	return XDP_PASS;

@@ -24,16 +24,27 @@ enum {
 	ICMP_TIME_EXCEEDED = 11,
 };
 
+/* RFC 4443 */
+enum {
+	ICMP6_UNREACHABLE = 1,
+	ICMP6_TOO_BIG = 2,
+	ICMP6_TIME_EXCEEDED = 3,
+	ICMP6_PARAMETER_PROBLEM = 4,
+};
+
 #define ICMP_PORT_UNREACHABLE 3
 #define ICMP_FRAGMENTATION_NEEDED 4
 #define ICMP_TTL_IN_TRANSIT 0
+#define ICMP6_PORT_UNREACHABLE 4
 
 #define REPLY_TTL 64
 #define IP_DONT_FRAGMENT 0x4000
-#define RESET_FRAME (sizeof(struct ethhdr) + sizeof(struct iphdr) + sizeof(struct tcphdr))
 /* What an ICMP error quotes beyond the IP header (RFC 792). */
 #define ICMP_QUOTE 8
-#define ICMP_QUOTE_MOST (60 + ICMP_QUOTE)
+#define IP6_MTU_LEAST 1280
+#define ICMP6_QUOTE_MOST (IP6_MTU_LEAST - sizeof(struct ip6_header) - sizeof(struct icmp_error))
+/* An IPv6 error ends before this: a bound for the verifier. */
+#define QUOTE_SUM_MASK 0x7ff
 
 /* Each reason that is answered has a silent twin, in the same order. */
 static __always_inline enum weir_reason silent_twin(enum weir_reason cause)
@@ -74,12 +85,23 @@ static __always_inline int bucket_take(struct weir_bucket *bucket, __u32 rate, _
 	return 1;
 }
 
-/* Not 0/8, 127/8, multicast, reserved, broadcast: RFC 1122 3.2.1.3 */
+/* Not 0/8, 127/8, multicast, reserved, broadcast (RFC 1122 3.2.1.3); not ::, ::1, multicast, IPv4 (RFC 4291 2.5). */
 static __always_inline int source_is_host(const struct packet *packet)
 {
-	__u32 source = bpf_ntohl(packet->tuple.source);
+	const struct weir_address *address = &packet->tuple.source;
+	__u32 source = bpf_ntohl(address->word[3]);
 
+	if (packet->tuple.family == WEIR_IPV6)
+		return bpf_ntohl(address->word[0]) >> 24 != 0xff && !address_is_v4(address) &&
+		       (address->word[0] | address->word[1] | address->word[2] || source > 1);
 	return source >> 24 != 0 && source >> 24 != 127 && source >> 28 < 14;
+}
+
+/* Could a host send this? */
+static __always_inline int source_is_possible(const struct packet *packet)
+{
+	return source_is_host(packet) &&
+	       !address_is_same(&packet->tuple.source, &packet->tuple.destination);
 }
 
 static __always_inline int reply_allowed(const struct packet *packet, int icmp)
@@ -94,114 +116,228 @@ static __always_inline int reply_allowed(const struct packet *packet, int icmp)
 	return bucket_take(&buckets_->reset, runtime_->reset_rate, runtime_->hz);
 }
 
-static __always_inline void ethernet_turn_round(struct ethhdr *ethernet)
+/* Back to where the frame came from. */
+static __always_inline void frame_turn_round(struct xdp_md *ctx)
 {
+	struct ethhdr *ethernet = (void *)(long)ctx->data;
 	__u8 mac[ETH_ALEN];
 
+	if ((void *)(ethernet + 1) > (void *)(long)ctx->data_end)
+		return;
 	__builtin_memcpy(mac, ethernet->h_dest, ETH_ALEN);
 	__builtin_memcpy(ethernet->h_dest, ethernet->h_source, ETH_ALEN);
 	__builtin_memcpy(ethernet->h_source, mac, ETH_ALEN);
 }
 
-/* An IP header without options, from the packet's destination to its source. */
-static __always_inline void ip_fill(struct iphdr *ip, const struct packet *packet, __u8 protocol,
-				    __u16 length)
+/* Length of an IP header without options. */
+static __always_inline __u32 ip_header_length(enum weir_family family)
+{
+	return family == WEIR_IPV6 ? sizeof(struct ip6_header) : sizeof(struct iphdr);
+}
+
+static __always_inline void ip4_checksum(struct iphdr *ip)
 {
 	__u16 *words = (void *)ip;
 	__u64 sum = 0;
 	int i;
 
-	*ip = (struct iphdr){
-		.version = 4,
-		.ihl = sizeof(*ip) / 4,
-		.tot_len = bpf_htons(length),
-		.frag_off = bpf_htons(IP_DONT_FRAGMENT),
-		.ttl = REPLY_TTL,
-		.protocol = protocol,
-		.saddr = packet->tuple.destination,
-		.daddr = packet->tuple.source,
-	};
+	ip->check = 0;
 	for (i = 0; i < (int)sizeof(*ip) / 2; i++)
 		sum += words[i];
 	ip->check = ~checksum_fold(sum);
 }
 
-/* Turns the frame into the RST of RFC 9293 3.10.7.1. */
-static __noinline int reply_reset(struct xdp_md *ctx, const struct packet *packet)
+/*
+ * An IP header without options, from the packet's destination to its source, with @length bytes behind
+ * it. Returns those bytes, or NULL: there is no room.
+ */
+static __always_inline void *ip_fill(struct xdp_md *ctx, const struct packet *packet, __u8 protocol,
+				     __u16 length)
 {
-	int has_ack = packet->tcp_flags & TCP_FLAG_ACK_BIT;
-	struct ethhdr *ethernet;
-	void *data_end;
+	struct ip6_header *ip6 = packet_l3((void *)(long)ctx->data, packet);
+	void *data_end = (void *)(long)ctx->data_end;
+	struct iphdr *ip = (void *)ip6;
+
+	if (packet->tuple.family == WEIR_IPV6) {
+		if ((void *)(ip6 + 1) > data_end)
+			return NULL;
+		*ip6 = (struct ip6_header){
+			.version = 6 << 4,
+			.payload_length = bpf_htons(length),
+			.next = protocol == IPPROTO_ICMP ? IP6_ICMP : protocol,
+			.hop_limit = REPLY_TTL,
+			.source = packet->tuple.destination,
+			.destination = packet->tuple.source,
+		};
+		return ip6 + 1;
+	}
+	if ((void *)(ip + 1) > data_end)
+		return NULL;
+	*ip = (struct iphdr){
+		.version = 4,
+		.ihl = sizeof(*ip) / 4,
+		.tot_len = bpf_htons(sizeof(*ip) + length),
+		.frag_off = bpf_htons(IP_DONT_FRAGMENT),
+		.ttl = REPLY_TTL,
+		.protocol = protocol,
+		.saddr = packet->tuple.destination.word[3],
+		.daddr = packet->tuple.source.word[3],
+	};
+	ip4_checksum(ip);
+	return ip + 1;
+}
+
+/*
+ * Of the pseudo header of an answer (RFC 9293 3.1, RFC 8200 8.1); to be folded. The words that IPv4 has
+ * in front give nothing.
+ */
+static __always_inline __u64 pseudo_sum(const struct packet *packet, __u8 protocol, __u16 length)
+{
+	__u64 sum = bpf_htons(protocol) + bpf_htons(length);
+	int i;
+
+	for (i = 0; i < 4; i++)
+		sum += (__u64)packet->tuple.source.word[i] + packet->tuple.destination.word[i];
+	return sum;
+}
+
+/* Turns the frame into the RST of RFC 9293 3.10.7.1. */
+__noinline int reply_reset(struct xdp_md *ctx, const struct packet *packet)
+{
 	struct tcphdr *tcp;
-	struct iphdr *ip;
+	void *data_end;
 	__u16 *words;
+	__u32 frame;
 	__u64 sum;
 	int i;
 
-	if (bpf_xdp_adjust_tail(ctx, (int)RESET_FRAME - packet->frame_length))
+	if (!packet)
 		return 0;
-	ethernet = (void *)(long)ctx->data;
+	frame = packet->l3_offset + ip_header_length(packet->tuple.family) + sizeof(*tcp);
+	if (bpf_xdp_adjust_tail(ctx, (int)(frame - packet->frame_length)))
+		return 0;
+	tcp = ip_fill(ctx, packet, IPPROTO_TCP, sizeof(*tcp));
 	data_end = (void *)(long)ctx->data_end;
-	ip = (void *)(ethernet + 1);
-	tcp = (void *)(ip + 1);
-	if ((void *)(tcp + 1) > data_end)
+	if (!tcp || (void *)(tcp + 1) > data_end)
 		return 0;
-	ethernet_turn_round(ethernet);
-	ip_fill(ip, packet, IPPROTO_TCP, sizeof(*ip) + sizeof(*tcp));
 	__builtin_memset(tcp, 0, sizeof(*tcp));
 	tcp->source = packet->tuple.destination_port;
 	tcp->dest = packet->tuple.source_port;
 	tcp->doff = sizeof(*tcp) / 4;
 	tcp->rst = 1;
-	if (has_ack) {
+	if (packet->tcp_flags & TCP_FLAG_ACK_BIT) {
 		tcp->seq = bpf_htonl(packet->acknowledgement);
 	} else {
 		tcp->ack = 1;
 		tcp->ack_seq = bpf_htonl(packet->sequence_end);
 	}
-	sum = (__u64)ip->saddr + ip->daddr + bpf_htons(IPPROTO_TCP) + bpf_htons(sizeof(*tcp));
+	sum = pseudo_sum(packet, IPPROTO_TCP, sizeof(*tcp));
 	words = (void *)tcp;
 	for (i = 0; i < (int)sizeof(*tcp) / 2; i++)
 		sum += words[i];
 	tcp->check = ~checksum_fold(sum);
+	frame_turn_round(ctx);
 	return 1;
 }
 
-/* Puts an ICMP error in front of the packet's IP header and the first 8 bytes behind it. */
-static __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet, __u8 type,
-				 __u8 code)
-{
-	const __u32 grow = sizeof(struct iphdr) + sizeof(struct icmp_error);
-	__u32 quote = packet->l4_offset - sizeof(struct ethhdr) + ICMP_QUOTE;
-	struct ethhdr *ethernet, *old;
-	struct icmp_error *icmp;
-	void *data_end;
-	struct iphdr *ip;
-	__u64 sum = 0;
-	__u16 *words;
-	__u32 i;
+/* What an ICMP error says; @mtu for too big alone. */
+struct icmp_say {
+	__u8 type;
+	__u8 code;
+	__u32 mtu;
+};
 
-	if (bpf_xdp_adjust_head(ctx, -(int)grow))
+static __always_inline void icmp_words(enum weir_reason cause, const struct packet *packet,
+				       struct icmp_say *say)
+{
+	int v6 = packet->tuple.family == WEIR_IPV6;
+
+	say->mtu = 0;
+	if (cause == WEIR_REASON_TTL_EXCEEDED) {
+		say->type = v6 ? ICMP6_TIME_EXCEEDED : ICMP_TIME_EXCEEDED;
+		say->code = ICMP_TTL_IN_TRANSIT;
+	} else if (cause == WEIR_REASON_TOO_BIG) {
+		say->type = v6 ? ICMP6_TOO_BIG : ICMP_UNREACHABLE;
+		say->code = v6 ? 0 : ICMP_FRAGMENTATION_NEEDED;
+		say->mtu = packet->mtu;
+	} else {
+		say->type = v6 ? ICMP6_UNREACHABLE : ICMP_UNREACHABLE;
+		say->code = v6 ? ICMP6_PORT_UNREACHABLE : ICMP_PORT_UNREACHABLE;
+	}
+}
+
+/*
+ * How much of the packet an ICMP error about it quotes, in whole words: IPv4: the header and what RFC 792
+ * asks for; IPv6: all that keeps the error within 1280 bytes (RFC 4443 2.4).
+ */
+static __always_inline __u32 icmp_quote(struct xdp_md *ctx, const struct packet *packet)
+{
+	struct ip6_header *ip6 = packet_l3((void *)(long)ctx->data, packet);
+	__u32 length;
+
+	if (packet->tuple.family == WEIR_IPV4)
+		return packet->l4_offset - packet->l3_offset + ICMP_QUOTE;
+	if ((void *)(ip6 + 1) > (void *)(long)ctx->data_end)
 		return 0;
-	if (bpf_xdp_adjust_tail(ctx, (int)(sizeof(*ethernet) + quote) - packet->frame_length))
+	length = sizeof(*ip6) + bpf_ntohs(ip6->payload_length);
+	return (length < ICMP6_QUOTE_MOST ? length : ICMP6_QUOTE_MOST) & ~3;
+}
+
+struct quote_sum {
+	struct xdp_md *ctx;
+	__u64 sum;
+	__u32 offset;
+};
+
+static long quote_sum_step(__u32 step, struct quote_sum *walk)
+{
+	/* By the step, not by a count of our own: the verifier would follow that. */
+	__u32 offset = walk->offset + step * sizeof(__u32);
+	__u32 *word = (void *)(long)walk->ctx->data + (offset & QUOTE_SUM_MASK);
+
+	if ((void *)(word + 1) > (void *)(long)walk->ctx->data_end)
+		return 1;
+	walk->sum += *word;
+	return 0;
+}
+
+/* Puts an ICMP error in front of the packet's IP header and of what it quotes. */
+__noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet, __u32 cause)
+{
+	__u8 l2[sizeof(struct ethhdr) + VLAN_TAGS_MOST * VLAN_TAG];
+	struct quote_sum walk = { .ctx = ctx };
+	__u32 l3, quote, grow;
+	struct icmp_error *icmp;
+	struct icmp_say say;
+
+	if (!packet)
 		return 0;
-	ethernet = (void *)(long)ctx->data;
-	data_end = (void *)(long)ctx->data_end;
-	old = (void *)ethernet + grow;
-	ip = (void *)(ethernet + 1);
-	icmp = (void *)(ip + 1);
-	words = (void *)(icmp + 1);
-	if ((void *)(old + 1) > data_end || (void *)words > data_end)
+	l3 = packet->l3_offset & L3_OFFSET_MASK;
+	quote = icmp_quote(ctx, packet);
+	grow = ip_header_length(packet->tuple.family) + sizeof(*icmp);
+	walk.offset = l3 + grow;
+
+	/* More than there may be: what is behind it is written afterwards. */
+	if (!quote || bpf_xdp_load_bytes(ctx, 0, l2, sizeof(l2)) ||
+	    bpf_xdp_adjust_head(ctx, -(int)grow) ||
+	    bpf_xdp_adjust_tail(ctx, (int)(l3 + quote - packet->frame_length)) ||
+	    bpf_xdp_store_bytes(ctx, 0, l2, sizeof(l2)))
 		return 0;
-	*ethernet = *old;
-	ethernet_turn_round(ethernet);
-	ip_fill(ip, packet, IPPROTO_ICMP, grow + quote);
-	*icmp = (struct icmp_error){ .type = type, .code = code, .mtu = bpf_htonl(packet->mtu) };
-	for (i = 0; i < ICMP_QUOTE_MOST / 2 && (void *)(words + i + 1) <= data_end; i++)
-		sum += words[i];
-	sum += *(__u16 *)icmp;
-	sum += icmp->mtu;
-	icmp->checksum = ~checksum_fold(sum);
+	bpf_loop((__u64)quote / sizeof(__u32), quote_sum_step, &walk, 0);
+	icmp = ip_fill(ctx, packet, IPPROTO_ICMP, sizeof(*icmp) + quote);
+	if (!icmp || (void *)(icmp + 1) > (void *)(long)ctx->data_end)
+		return 0;
+	icmp_words(cause, packet, &say);
+	*icmp = (struct icmp_error){
+		.type = say.type,
+		.code = say.code,
+		.mtu = bpf_htonl(say.mtu),
+	};
+	walk.sum += (__u64) * (__u16 *)icmp + icmp->mtu;
+	if (packet->tuple.family == WEIR_IPV6)
+		walk.sum += pseudo_sum(packet, IP6_ICMP, sizeof(*icmp) + quote);
+	icmp->checksum = ~checksum_fold(walk.sum);
+	frame_turn_round(ctx);
 	return 1;
 }
 
@@ -212,22 +348,15 @@ static __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet
 static __always_inline enum weir_reason reply(struct xdp_md *ctx, struct packet *packet,
 					      enum weir_reason cause)
 {
-	int expired = cause == WEIR_REASON_TTL_EXCEEDED, too_big = cause == WEIR_REASON_TOO_BIG;
-	int reset = packet->tuple.protocol == IPPROTO_TCP && !expired && !too_big;
+	int reset = packet->tuple.protocol == IPPROTO_TCP && cause != WEIR_REASON_TTL_EXCEEDED &&
+		    cause != WEIR_REASON_TOO_BIG;
 	int sent;
 
 	if (reset && (packet->tcp_flags & TCP_FLAG_RST_BIT))
 		return silent_twin(cause);
 	if (!reply_allowed(packet, !reset))
 		return silent_twin(cause);
-	if (reset)
-		sent = reply_reset(ctx, packet);
-	else if (expired)
-		sent = reply_icmp(ctx, packet, ICMP_TIME_EXCEEDED, ICMP_TTL_IN_TRANSIT);
-	else if (too_big)
-		sent = reply_icmp(ctx, packet, ICMP_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED);
-	else
-		sent = reply_icmp(ctx, packet, ICMP_UNREACHABLE, ICMP_PORT_UNREACHABLE);
+	sent = reset ? reply_reset(ctx, packet) : reply_icmp(ctx, packet, cause);
 	packet->egress = 0;
 	return sent ? cause : silent_twin(cause);
 }

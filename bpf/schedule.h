@@ -60,13 +60,13 @@ static __always_inline __u32 pick_turn(union weir_range range, __u32 service_id)
 /* hash, maglev: by the 5-tuple. */
 static __always_inline __u32 pick_hash(union weir_range range, const struct packet *packet)
 {
-	return weir_hash_scale(weir_hash_tuple4(&packet->tuple), range.length);
+	return weir_hash_scale(weir_hash_tuple(&packet->tuple), range.length);
 }
 
 /* source: by the client's address. */
 static __always_inline __u32 pick_source(union weir_range range, const struct packet *packet)
 {
-	return weir_hash_scale(weir_hash_source4(packet->tuple.source), range.length);
+	return weir_hash_scale(weir_hash_source(&packet->tuple), range.length);
 }
 
 struct room_search {
@@ -87,7 +87,7 @@ static long room_step(__u32 step, struct room_search *search)
 }
 
 /* The first slot behind @place whose backend has room. */
-static __noinline __u32 pick_with_room(__u64 range_word, __u32 place)
+__noinline __u32 pick_with_room(__u64 range_word, __u32 place)
 {
 	union weir_range range = { .word = range_word };
 	struct room_search search = { .range = range, .place = place };
@@ -191,7 +191,7 @@ static __always_inline int least_takes_turn(const struct least_search *search)
  * be judged by it is taken in its turn only, so that it gets its fair share at most. Not inlined: its
  * stack would be added to all that a new flow needs.
  */
-static __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weighted)
+__noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weighted)
 {
 	union weir_range range = { .word = range_word };
 	struct least_search search = {
@@ -225,7 +225,7 @@ static __always_inline int candidate_read(struct least_candidate *candidate, __u
  * less (load + 1) / weight. Who is not to be judged by that is taken only if it was drawn first, as often
  * as its slots say. Not inlined: its stack would be added to all that a new flow needs.
  */
-static __noinline __u32 pick_two(__u64 range_word, __u32 service_id, __u32 hash)
+__noinline __u32 pick_two(__u64 range_word, __u32 service_id, __u32 hash)
 {
 	union weir_range range = { .word = range_word };
 	__u64 lot = weir_hash_mix((__u64)hash << 32 ^ schedule_turn(service_id));
@@ -261,7 +261,7 @@ static __always_inline __u32 schedule(const struct weir_service *service, __u32 
 		place = pick_source(range, packet);
 		break;
 	case WEIR_SCHEDULER_P2C:
-		place = pick_two(range.word, service_id, weir_hash_tuple4(&packet->tuple));
+		place = pick_two(range.word, service_id, weir_hash_tuple(&packet->tuple));
 		break;
 	case WEIR_SCHEDULER_LC:
 	case WEIR_SCHEDULER_WLC:

@@ -7,17 +7,11 @@
 #include "maps.h"
 #include "packet.h"
 
-static __always_inline struct weir_address address_from_v4(__be32 v4)
-{
-	return (struct weir_address){ { 0, 0, bpf_htonl(0xffff), v4 } };
-}
-
 static __always_inline int listener_matches(const struct weir_listener_key *a,
 					    const struct weir_listener_key *b)
 {
-	return a->address.word[3] == b->address.word[3] && a->port == b->port &&
-	       a->protocol == b->protocol && a->address.word[2] == b->address.word[2] &&
-	       a->address.word[1] == b->address.word[1] && a->address.word[0] == b->address.word[0];
+	return a->port == b->port && a->protocol == b->protocol &&
+	       address_is_same(&a->address, &b->address);
 }
 
 /* The place of @key in the live generation, or NULL. */
@@ -46,27 +40,41 @@ static __always_inline struct weir_listener *listener_find(const struct weir_lis
 }
 
 /*
- * The service that @packet is for: its id, or 0. Not inlined, nor is the next one: their keys would
+ * The service that packets of @tuple are for: its id, or 0. Not inlined, nor is the next one: their keys would
  * lie on the stack below all that a new flow needs, and 512 bytes are all there is.
  */
-static __noinline __u32 service_find(const struct packet *packet)
+__noinline __u32 service_of(const struct weir_tuple *tuple)
 {
-	struct weir_listener_key key = {
-		.address = address_from_v4(packet->tuple.destination),
-		.port = packet->tuple.destination_port,
-		.protocol = packet->tuple.protocol,
-	};
-	struct weir_listener *place = listener_find(&key);
+	struct weir_listener_key key = {};
+	struct weir_listener *place;
 
+	if (!tuple)
+		return 0;
+	key.address = tuple->destination;
+	key.port = tuple->destination_port;
+	key.protocol = tuple->protocol;
+	place = listener_find(&key);
 	return place ? place->service : 0;
 }
 
-/* Is @address a service's that this host does not have, so that weir is to answer its pings? */
-static __noinline int address_echoes(__be32 address)
+/* Do its backends answer their clients themselves? */
+static __always_inline int service_is_direct(__u32 service_id)
 {
-	struct weir_listener_key key = { .address = address_from_v4(address) };
-	struct weir_listener *place = listener_find(&key);
+	struct weir_service *service = array_at(&services, service_id);
 
+	return service_id && service && service->mode != WEIR_MODE_NAT;
+}
+
+/* Is @address a service's that this host does not have, so that weir is to answer its pings? */
+__noinline int address_echoes(const struct weir_address *address)
+{
+	struct weir_listener_key key = {};
+	struct weir_listener *place;
+
+	if (!address)
+		return 0;
+	key.address = *address;
+	place = listener_find(&key);
 	return place && (place->flags & WEIR_LISTENER_ECHO);
 }
 
@@ -74,10 +82,13 @@ static __noinline int address_echoes(__be32 address)
  * Does a malformed packet concern a service? If its ports could be read, the service itself counts,
  * else its address.
  */
-static __noinline int service_concerned(const struct packet *packet)
+__noinline int service_concerned(const struct packet *packet)
 {
-	struct weir_listener_key key = { .address = address_from_v4(packet->tuple.destination) };
+	struct weir_listener_key key = {};
 
+	if (!packet)
+		return 0;
+	key.address = packet->tuple.destination;
 	if (packet->has_ports) {
 		key.port = packet->tuple.destination_port;
 		key.protocol = packet->tuple.protocol;

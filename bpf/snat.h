@@ -17,7 +17,7 @@
 #define SNAT_REUSE_PROBES 32
 
 struct snat_search {
-	struct weir_tuple4 key; /* of replies: backend -> SNAT address */
+	struct weir_tuple key; /* of replies: backend -> SNAT address */
 	union weir_range pool;
 	__u32 record;
 	__u16 generation;
@@ -27,18 +27,36 @@ struct snat_search {
 	__u32 rested; /* the port came out of its quarantine early */
 };
 
-/* Tries to own a source address and port. The record says so before others can see it. */
-static __always_inline int snat_take(struct snat_search *search, __be32 address, __be16 port)
+/* What the flow's backend shall know its client by. */
+static __always_inline void record_set_source(__u32 record, const struct weir_address *address,
+					      __be16 port)
 {
-	struct weir_flow4 *flow = array_at(&flows4, search->record);
+	struct weir_flow *flow = record_at(record);
+	struct weir_flow6 *flow6;
+
+	if (!flow)
+		return;
+	flow->backend_ports.destination = port;
+	if (record_family(record) == WEIR_IPV4) {
+		((struct weir_flow4 *)flow)->backend.destination = address->word[3];
+		return;
+	}
+	flow6 = array_at(&flows6, record & ~WEIR_RECORD_V6);
+	if (flow6)
+		flow6->backend.destination = *address;
+}
+
+/* Tries to own a source address and port. The record says so before others can see it. */
+static __always_inline int snat_take(struct snat_search *search, const struct weir_address *address,
+				     __be16 port)
+{
 	struct weir_counters *counters_ = WEIR_ONLY(counters);
 
-	if (!flow || !counters_)
+	if (!counters_)
 		return 0;
-	search->key.destination = address;
+	search->key.destination = *address;
 	search->key.destination_port = port;
-	flow->backend.destination = address;
-	flow->backend.destination_port = port;
+	record_set_source(search->record, address, port);
 	search->found = index_insert(&search->key, search->record, search->generation,
 				     WEIR_FROM_BACKEND) == INDEX_DONE;
 	if (!search->found)
@@ -48,7 +66,7 @@ static __always_inline int snat_take(struct snat_search *search, __be32 address,
 
 /* The address and port at @place of the space. */
 static __always_inline int snat_place(union weir_range pool, __u32 table, __u64 place,
-				      __be32 *address, __be16 *port)
+				      struct weir_address *address, __be16 *port)
 {
 	struct weir_snat_ports *ports = array_at(&snat_ports, table);
 	struct weir_address *source;
@@ -62,7 +80,7 @@ static __always_inline int snat_place(union weir_range pool, __u32 table, __u64 
 	source = array_at(&snat_addresses, pool.offset + place % pool.length);
 	if (!source)
 		return 0;
-	*address = source->word[3];
+	*address = *source;
 	*port = bpf_htons(ports->port[(place / pool.length) % count & 0xffff]);
 	return 1;
 }
@@ -74,11 +92,11 @@ static __always_inline __u64 random_place(void)
 
 static __always_inline int snat_take_place(struct snat_search *search, __u64 place)
 {
-	__be32 address;
+	struct weir_address address;
 	__be16 port;
 
 	return snat_place(search->pool, search->table, place, &address, &port) &&
-	       snat_take(search, address, port);
+	       snat_take(search, &address, port);
 }
 
 /* How many places there are. */
@@ -118,14 +136,14 @@ static __always_inline int port_pop(struct weir_port_queue_locked *queue,
  * the route may be another one. (Configured addresses stay.)
  */
 static __always_inline int snat_still_ours(const struct snat_search *search,
-					   struct weir_free_port port)
+					   const struct weir_free_port *port)
 {
 	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
 	struct weir_address *source = array_at(&snat_addresses, search->pool.offset);
-	__u16 number = bpf_ntohs(port.port);
+	__u16 number = bpf_ntohs(port->port);
 
 	return ports && source && ports->allowed[number / 64] >> (number % 64) & 1 &&
-	       (search->pool.length != 1 || source->word[3] == port.address);
+	       (search->pool.length != 1 || address_is_same(source, &port->address));
 }
 
 static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_id)
@@ -139,7 +157,7 @@ static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_i
 	for (i = 0; i < SNAT_POPS; i++) {
 		if (!port_pop(queue, &port))
 			return 0;
-		if (snat_still_ours(search, port) && snat_take(search, port.address, port.port))
+		if (snat_still_ours(search, &port) && snat_take(search, &port.address, port.port))
 			return 1;
 	}
 	return 0;
@@ -152,16 +170,19 @@ static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_i
 static long snat_reuse_probe(__u32 step, struct snat_search *search)
 {
 	union weir_flow_control old, dead;
-	struct weir_flow4 *flow;
+	struct weir_address address;
 	union weir_index holder;
+	struct weir_flow *flow;
+	__be16 port;
 
-	if (!snat_place(search->pool, search->table, random_place(), &search->key.destination,
-			&search->key.destination_port))
+	if (!snat_place(search->pool, search->table, random_place(), &address, &port))
 		return 1;
+	search->key.destination = address;
+	search->key.destination_port = port;
 	holder.word = index_find(&search->key);
 	if (!holder.word)
-		return snat_take(search, search->key.destination, search->key.destination_port);
-	flow = array_at(&flows4, holder.record);
+		return snat_take(search, &address, port);
+	flow = record_at(holder.record);
 	if (!flow)
 		return 0;
 	old.word = READ_WORD(flow->control.word);
@@ -174,7 +195,7 @@ static long snat_reuse_probe(__u32 step, struct snat_search *search)
 		return 0;
 	index_remove(&search->key, holder.record, holder.generation, WEIR_FROM_BACKEND);
 	flow_port_gone(flow);
-	search->rested = snat_take(search, search->key.destination, search->key.destination_port);
+	search->rested = snat_take(search, &address, port);
 	return search->rested;
 }
 
@@ -183,7 +204,7 @@ static long snat_reuse_probe(__u32 step, struct snat_search *search)
  * else any free one, else one that may leave its quarantine. The cost is bounded.
  */
 static __always_inline int snat_allocate(struct snat_search *search,
-					 const struct weir_tuple4 *client, __u32 backend_id,
+					 const struct weir_tuple *client, __u32 backend_id,
 					 __u32 queue_id)
 {
 	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
@@ -194,9 +215,9 @@ static __always_inline int snat_allocate(struct snat_search *search,
 	if (!ports || !load || !search->pool.length)
 		return 0;
 	source = array_at(&snat_addresses,
-			  search->pool.offset + weir_hash_tuple4(client) % search->pool.length);
+			  search->pool.offset + weir_hash_tuple(client) % search->pool.length);
 	if (source && ports->allowed[own / 64] >> (own % 64) & 1 &&
-	    snat_take(search, source->word[3], client->source_port))
+	    snat_take(search, source, client->source_port))
 		return 1;
 	if (snat_take_place(search, __sync_fetch_and_add(&load->cursor, 1)))
 		return 1;
@@ -213,7 +234,7 @@ static __always_inline int snat_allocate(struct snat_search *search,
 /* Puts the free ones of a run of places into the backend's queue. */
 struct port_walk {
 	union weir_range pool;
-	struct weir_tuple4 key;
+	struct weir_tuple key;
 	__u32 table;
 	__u32 first;
 	__u32 queue;
@@ -257,7 +278,8 @@ int weir_find_ports(struct weir_port_search *search)
 	if (!backend || !runtime_ || !backend->port_queue)
 		return 0;
 	walk.pool.word = READ_WORD(backend->snat.word);
-	walk.key.source = backend->address.word[3];
+	walk.key.source = backend->address;
+	walk.key.family = address_is_v4(&backend->address) ? WEIR_IPV4 : WEIR_IPV6;
 	walk.key.source_port = backend->port;
 	walk.table = runtime_->snat_table & 1;
 	walk.queue = backend->port_queue;

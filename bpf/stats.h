@@ -58,16 +58,18 @@ static __always_inline void count_flow(enum weir_flow_state state, __s64 change)
 		__sync_fetch_and_add(&counters_->flows[index], change);
 }
 
-static __noinline void tell(const struct packet *packet, enum weir_reason reason, __u32 backend_id)
+__noinline int tell(const struct packet *packet, __u32 reason)
 {
 	struct weir_event event = {
 		.time_ns = bpf_ktime_get_ns(),
-		.tuple = packet->tuple,
-		.backend_id = backend_id,
-		.length = packet->frame_length,
 		.reason = reason,
-		.tcp_flags = packet->tcp_flags,
 	};
 
-	bpf_ringbuf_output(&events, &event, sizeof(event), 0);
+	if (!packet)
+		return 0;
+	event.tuple = packet->tuple;
+	event.backend_id = packet->backend_id;
+	event.length = packet->frame_length;
+	event.tcp_flags = packet->tcp_flags;
+	return bpf_ringbuf_output(&events, &event, sizeof(event), 0);
 }

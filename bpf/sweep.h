@@ -65,7 +65,7 @@ static __always_inline void sweep_live(__u8 state, __u32 backend_id, struct weir
 }
 
 /* A record out of use: DEAD waits one walk as LIMBO, LIMBO is free now. */
-static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_control old,
+static __always_inline void sweep_dead(struct weir_flow *flow, union weir_flow_control old,
 				       __u32 id, struct weir_sweep *sweep)
 {
 	union weir_flow_control next = old;
@@ -78,21 +78,22 @@ static __always_inline void sweep_dead(struct weir_flow4 *flow, union weir_flow_
 }
 
 /* Records run short: ports leave their quarantine early. */
-static __always_inline int records_scarce(void)
+static __always_inline int records_scarce(enum weir_family family)
 {
 	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
 	struct weir_shared *shared_ = WEIR_ONLY(shared);
 
-	return runtime_ && shared_ && shared_->records > runtime_->flows_limit / 4 * 3;
+	return runtime_ && shared_ &&
+	       shared_->records[family] > runtime_->flows_limit[family] / 4 * 3;
 }
 
 /* Ends a flow, or its quarantine, that was silent for too long. 0: another CPU was faster. */
-static __always_inline int sweep_end(struct weir_flow4 *flow, union weir_flow_control old, __u32 id)
+static __always_inline int sweep_end(struct weir_flow *flow, union weir_flow_control old, __u32 id)
 {
 	union weir_flow_control dead = old;
 
 	if (old.state == WEIR_FLOW_CLOSING)
-		return flow_end(flow, id, old);
+		return flow_end(id, old.word);
 	dead.state = WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, dead))
 		return 0;
@@ -105,7 +106,7 @@ static __always_inline int sweep_end(struct weir_flow4 *flow, union weir_flow_co
 	return 1;
 }
 
-static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow_control old,
+static __always_inline int sweep_expire(struct weir_flow *flow, union weir_flow_control old,
 					__u32 id)
 {
 	__u32 idle = (__u32)bpf_jiffies64() - flow->last_seen;
@@ -115,7 +116,7 @@ static __always_inline int sweep_expire(struct weir_flow4 *flow, union weir_flow
 	if ((__s32)idle < 0)
 		return 0;
 	if (idle <= flow_timeout(old, flow->backend_id) &&
-	    !(old.state == WEIR_FLOW_QUARANTINE && records_scarce()))
+	    !(old.state == WEIR_FLOW_QUARANTINE && records_scarce(record_family(id))))
 		return 0;
 	if (!sweep_end(flow, old, id))
 		return 0;
@@ -132,9 +133,9 @@ static long sweep_step(__u32 step, struct sweep_walk *walk)
 	struct weir_sweep *sweep = &walk->result;
 	__u32 id = sweep->first + step;
 	union weir_flow_control control;
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 
-	flow = array_at(&flows4, id);
+	flow = record_at(id);
 	if (!flow)
 		return 1;
 	sweep->count++;
@@ -167,7 +168,9 @@ static long fill_step(__u32 step, struct weir_sweep *sweep)
 {
 	__u32 id = sweep->first + step;
 
-	return bpf_map_push_elem(&free_records, &id, 0) ? 1 : 0;
+	if (record_family(id) == WEIR_IPV6)
+		return bpf_map_push_elem(&free_records6, &id, 0) ? 1 : 0;
+	return bpf_map_push_elem(&free_records4, &id, 0) ? 1 : 0;
 }
 
 SEC("syscall")

@@ -86,7 +86,7 @@ static __always_inline void tcp_established(union weir_flow_control *control, __
 		control->state = WEIR_FLOW_CLOSING;
 }
 
-static __always_inline void tcp_established_client(struct weir_flow4 *flow,
+static __always_inline void tcp_established_client(struct weir_flow *flow,
 						   union weir_flow_control *control,
 						   const struct packet *segment)
 {
@@ -95,7 +95,7 @@ static __always_inline void tcp_established_client(struct weir_flow4 *flow,
 			WEIR_FLOW_FIN_BACKEND_ACKED, segment);
 }
 
-static __always_inline void tcp_established_backend(struct weir_flow4 *flow,
+static __always_inline void tcp_established_backend(struct weir_flow *flow,
 						    union weir_flow_control *control,
 						    const struct packet *segment)
 {
@@ -109,7 +109,7 @@ static __always_inline void tcp_established_backend(struct weir_flow4 *flow,
 		control->flags |= WEIR_FLOW_BACKEND_WAITS;
 }
 
-static __always_inline void tcp_half_open_client(struct weir_flow4 *flow,
+static __always_inline void tcp_half_open_client(struct weir_flow *flow,
 						 union weir_flow_control *control,
 						 const struct packet *segment)
 {
@@ -131,7 +131,7 @@ static __always_inline void tcp_half_open_client(struct weir_flow4 *flow,
 	}
 }
 
-static __always_inline void tcp_half_open_backend(struct weir_flow4 *flow,
+static __always_inline void tcp_half_open_backend(struct weir_flow *flow,
 						  union weir_flow_control *control,
 						  const struct packet *segment)
 {
@@ -162,7 +162,7 @@ static __always_inline void tcp_half_open_backend(struct weir_flow4 *flow,
 }
 
 /* Returns the control word after @segment from side @from; updates the plain fields of @flow. */
-static __always_inline union weir_flow_control tcp_step(struct weir_flow4 *flow,
+static __always_inline union weir_flow_control tcp_step(struct weir_flow *flow,
 							union weir_flow_control control,
 							enum weir_direction from,
 							const struct packet *segment)

@@ -44,7 +44,7 @@ static long option_step(__u32 step, struct option_walk *walk)
 	return walk->found;
 }
 
-static __noinline int timestamp_remove(struct xdp_md *ctx, const struct packet *packet)
+__noinline int timestamp_remove(struct xdp_md *ctx, const struct packet *packet)
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
@@ -54,7 +54,9 @@ static __noinline int timestamp_remove(struct xdp_md *ctx, const struct packet *
 	__s64 change;
 	__u32 i;
 
-	tcp = data + (packet->l4_offset & L4_OFFSET_MASK);
+	if (!packet)
+		return 0;
+	tcp = packet_l4(data, packet);
 	if ((void *)(tcp + 1) > data_end)
 		return 0;
 	walk.length = tcp->doff * 4 - sizeof(*tcp);

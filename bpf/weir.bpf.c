@@ -14,20 +14,22 @@
 #include "sweep.h"
 #include "timestamp.h"
 
-/* A packet of a known flow. WEIR_GO_ON: its flow has just ended, the packet may open a new one. */
+/* A packet of the flow @hit. WEIR_GO_ON: its flow has just ended, the packet may open a new one. */
 static __always_inline enum weir_reason known_flow(struct xdp_md *ctx, struct packet *packet,
 						   struct flow_hit *hit)
 {
 	enum weir_reason reason;
 
+	packet->record = hit->record;
+	packet->generation = hit->control.generation;
+	packet->backend_id = hit->flow->backend_id;
 	if (hit->control.state == WEIR_FLOW_KILLED)
 		return killed_flow(packet, hit);
 	if (packet->ttl <= 1)
 		return WEIR_REASON_TTL_EXCEEDED;
 	if (hit->control.state == WEIR_FLOW_CLOSING && hit->from == WEIR_FROM_CLIENT &&
 	    !(hit->control.flags & WEIR_FLOW_UDP) && packet_opens(packet)) {
-		return flow_end(hit->flow, hit->record, hit->control) ? WEIR_GO_ON :
-									WEIR_REASON_RACED;
+		return flow_end(hit->record, hit->control.word) ? WEIR_GO_ON : WEIR_REASON_RACED;
 	}
 	reason = flow_step(hit, packet);
 	if (reason != WEIR_GO_ON)
@@ -35,6 +37,40 @@ static __always_inline enum weir_reason known_flow(struct xdp_md *ctx, struct pa
 	return nat_forward(ctx, hit, packet,
 			   hit->from == WEIR_FROM_CLIENT ? WEIR_REASON_TO_BACKEND :
 							   WEIR_REASON_TO_CLIENT);
+}
+
+/*
+ * A packet of a flow, or WEIR_GO_ON: it is of none. This and the next are functions of their own, and
+ * not static, for the sake of the stack, which is 512 bytes for all frames of a chain of calls, and of
+ * the verifier, which then looks at them once.
+ */
+__noinline int forward_known(struct xdp_md *ctx, struct packet *packet)
+{
+	struct flow_hit hit = {};
+
+	if (!packet || !flow_find(packet, &hit))
+		return WEIR_GO_ON;
+	return known_flow(ctx, packet, &hit);
+}
+
+/* The first packet of a flow that was just made. */
+__noinline int forward_first(struct xdp_md *ctx, struct packet *packet, const struct flow_new *new)
+{
+	struct flow_hit hit = { .from = WEIR_FROM_CLIENT };
+
+	if (!packet || !new)
+		return WEIR_REASON_RACED;
+	hit.record = new->record;
+	hit.control = new->control;
+	hit.flow = record_at(hit.record);
+	if (!hit.flow)
+		return WEIR_REASON_RACED;
+	packet->record = hit.record;
+	packet->generation = hit.control.generation;
+	packet->backend_id = hit.flow->backend_id;
+	if (new->port_rested)
+		timestamp_remove(ctx, packet);
+	return nat_forward(ctx, &hit, packet, WEIR_REASON_NEW_FLOW);
 }
 
 /* Could not be served: to be answered, unless the service is to be silent. */
@@ -48,71 +84,51 @@ static __always_inline enum weir_reason refuse(__u32 service_id, enum weir_reaso
 }
 
 /* A packet without a flow. */
-static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct packet *packet,
-						     struct flow_hit *hit)
+static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct packet *packet)
 {
-	__u32 service_id = service_find(packet);
-	struct weir_service *service;
+	__u32 service_id = service_of(&packet->tuple);
+	struct flow_new new = {};
 	enum weir_reason reason;
 
+	packet->record = WEIR_RECORD_NONE;
+	packet->backend_id = 0;
 	if (!service_id)
 		return WEIR_REASON_NOT_OURS;
 	if (packet->ttl <= 1)
 		return WEIR_REASON_TTL_EXCEEDED;
-	service = array_at(&services, service_id);
-	if (service && service->mode != WEIR_MODE_NAT) {
-		if (packet->first_fragment)
-			return WEIR_REASON_FRAGMENT; /* its rest could not follow */
+	if (service_is_direct(service_id)) {
 		reason = direct_forward(ctx, packet, service_id);
 		return reason == WEIR_REASON_NO_BACKEND ? refuse(service_id, reason) : reason;
 	}
 	if (!packet_opens(packet))
 		return WEIR_REASON_NO_FLOW;
-	if (!source_is_host(packet) || packet->tuple.source == packet->tuple.destination)
+	if (!source_is_possible(packet))
 		return WEIR_REASON_BAD_SOURCE;
-	reason = flow_create(ctx, packet, service_id, hit);
+	reason = flow_create(ctx, packet, service_id, &new);
 	if (reason != WEIR_REASON_NEW_FLOW)
 		return refuse(service_id, reason);
-	if (hit->port_rested)
-		timestamp_remove(ctx, packet);
-	return nat_forward(ctx, hit, packet, WEIR_REASON_NEW_FLOW);
-}
-
-static __always_inline enum weir_reason forward(struct xdp_md *ctx, struct packet *packet,
-						struct flow_hit *hit)
-{
-	enum weir_reason reason;
-
-	if (flow_find(packet, hit)) {
-		reason = known_flow(ctx, packet, hit);
-		if (reason != WEIR_GO_ON)
-			return reason;
-	}
-	hit->flow = NULL;
-	return unknown_flow(ctx, packet, hit);
+	return forward_first(ctx, packet, &new);
 }
 
 static __always_inline int reason_is_forwarded(enum weir_reason reason)
 {
 	return reason == WEIR_REASON_TO_BACKEND || reason == WEIR_REASON_TO_CLIENT ||
-	       reason == WEIR_REASON_NEW_FLOW;
+	       reason == WEIR_REASON_NEW_FLOW || reason == WEIR_REASON_HASHED;
 }
 
-static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet *packet,
-					       struct flow_hit *hit)
+static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet *packet)
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
-	enum weir_reason reason = packet_parse(data, data_end, packet);
+	enum weir_reason reason = packet_parse(data, data_end, bpf_xdp_get_buff_len(ctx), packet);
 
 	switch (reason) {
 	case WEIR_GO_ON:
 		break;
 	case WEIR_REASON_FRAGMENT:
-		return fragment_later(ctx, packet, hit);
+		return fragment_later(ctx, packet);
 	case WEIR_REASON_NOT_TCP_UDP:
-		return packet->tuple.protocol == IPPROTO_ICMP ? icmp_handle(ctx, packet, hit) :
-								reason;
+		return icmp_handle(ctx, packet);
 	case WEIR_REASON_MALFORMED_IP:
 	case WEIR_REASON_MALFORMED_TCP:
 	case WEIR_REASON_MALFORMED_UDP:
@@ -120,9 +136,11 @@ static __always_inline enum weir_reason handle(struct xdp_md *ctx, struct packet
 	default:
 		return reason;
 	}
-	reason = forward(ctx, packet, hit);
+	reason = forward_known(ctx, packet);
+	if (reason == WEIR_GO_ON)
+		reason = unknown_flow(ctx, packet);
 	if (packet->first_fragment && reason_is_forwarded(reason))
-		fragment_first(ctx, packet, hit);
+		fragment_first(ctx, packet);
 	return reason;
 }
 
@@ -137,14 +155,13 @@ static __always_inline enum weir_reason answer(struct xdp_md *ctx, struct packet
 
 /* The one place where a reason becomes a verdict, and is counted. */
 static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *counters_,
-				  const struct packet *packet, const struct flow_hit *hit,
-				  enum weir_reason reason)
+				  const struct packet *packet, enum weir_reason reason)
 {
 	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
 
 	count_reason(counters_, reason);
 	if (runtime_ && runtime_->trace)
-		tell(packet, reason, hit->flow ? hit->flow->backend_id : packet->backend_id);
+		tell(packet, reason);
 	switch (weir_reason_verdict(reason)) {
 	case WEIR_VERDICT_PASS:
 		return XDP_PASS;
@@ -158,17 +175,16 @@ static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *coun
 	return bpf_redirect(packet->egress, 0);
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
 	struct weir_counters *counters_ = WEIR_ONLY(counters);
-	struct flow_hit hit = {};
 	enum weir_reason reason;
 	struct packet packet;
 
 	count_packet(counters_);
-	reason = handle(ctx, &packet, &hit);
-	return finish(ctx, counters_, &packet, &hit, answer(ctx, &packet, reason));
+	reason = handle(ctx, &packet);
+	return finish(ctx, counters_, &packet, answer(ctx, &packet, reason));
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -132,7 +132,8 @@ static void reserve_hops(struct daemon *daemon)
 int adopt_tables(struct daemon *daemon, struct error *error)
 {
 	const struct datapath_tables *tables = daemon->tables;
-	uint32_t flows = __atomic_load_n(&tables->shared->records, __ATOMIC_RELAXED);
+	uint32_t flows = __atomic_load_n(&tables->shared->records[WEIR_IPV4], __ATOMIC_RELAXED) +
+			 __atomic_load_n(&tables->shared->records[WEIR_IPV6], __ATOMIC_RELAXED);
 	int err = adopt_services(daemon);
 
 	for (uint32_t id = 1; err == 0 && id < tables->sizes.backends; id++)

@@ -248,6 +248,12 @@ static bool takes_all(const struct filter *filter)
 	return !filter->service && !filter->has_backend && !filter->has_client;
 }
 
+/* 0.0.0.0 or :: */
+static bool address_is_nobody(const struct weir_address *address)
+{
+	return address_is_zero(address) || (address_is_v4(address) && !address_to_v4(address));
+}
+
 int change_flow_kill(struct control_request *request, const json_t *arguments, void *user,
 		     struct error *error)
 {
@@ -262,12 +268,11 @@ int change_flow_kill(struct control_request *request, const json_t *arguments, v
 	if (takes_all(&filter) && !json_is_true(json_object_get(arguments, "all")))
 		return error_set(error, -EINVAL,
 				 "which flows? expected --service, --backend, --client or --all");
-	/* Else it would be the end of another address, or none at all, which takes every client. */
-	if (filter.has_client &&
-	    (!address_is_v4(&filter.client.address) || !address_to_v4(&filter.client.address)))
-		return error_set(error, -EINVAL, "client: expected the IPv4 address of one client");
+	/* Else it would take every client. */
+	if (filter.has_client && address_is_nobody(&filter.client.address))
+		return error_set(error, -EINVAL, "client: expected the address of one client");
 	if (filter.has_client) {
-		kill.client = address_to_v4(&filter.client.address);
+		kill.client = filter.client.address;
 		kill.client_port = htobe16(filter.client.port);
 	}
 	if (filter.service)

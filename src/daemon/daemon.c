@@ -97,6 +97,7 @@ static int open_datapath(struct daemon *daemon, struct datapath_sizes *sizes, st
 		return err;
 	*sizes = (struct datapath_sizes){
 		.flows = sizes->flows,
+		.flows_v6 = sizes->flows_v6,
 		.half_open = sizes->half_open,
 	};
 	return datapath_open(sizes, pins, &daemon->datapath, &daemon->adopted, error);

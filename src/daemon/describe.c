@@ -16,9 +16,9 @@ json_t *describe_endpoint(const struct endpoint *endpoint)
 	return json_string(endpoint_format(endpoint, text));
 }
 
-json_t *describe_address4(uint32_t v4, uint16_t port)
+json_t *describe_address(const struct weir_address *address, uint16_t port)
 {
-	struct endpoint endpoint = { .address = address_from_v4(v4), .port = be16toh(port) };
+	struct endpoint endpoint = { .address = *address, .port = be16toh(port) };
 
 	return describe_endpoint(&endpoint);
 }
@@ -201,15 +201,16 @@ const char *flow_state_name(uint8_t state)
 	}
 }
 
-json_t *describe_flow(const struct daemon *daemon, const struct weir_flow4 *flow, uint32_t now)
+json_t *describe_flow(const struct daemon *daemon, const struct flow_record *record, uint32_t now)
 {
+	const struct weir_tuple *client = &record->client, *backend = &record->backend;
 	const struct registry *registry = &daemon->registry;
+	const struct weir_flow *flow = &record->flow;
 	uint32_t service = registry->backends[flow->backend_id].service;
-	const struct weir_side4 *backend = &flow->backend;
 	int32_t idle = (int32_t)(now - flow->last_seen);
 	json_t *snat = registry->services[service].config->keep_client ?
 			       json_null() :
-			       describe_address4(backend->destination, backend->destination_port);
+			       describe_address(&backend->destination, backend->destination_port);
 	json_int_t idle_ms = 0;
 
 	if (idle > 0)
@@ -217,9 +218,9 @@ json_t *describe_flow(const struct daemon *daemon, const struct weir_flow4 *flow
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:I}", "service",
 			 registry->services[service].config->name, "protocol",
 			 flow->control.flags & WEIR_FLOW_UDP ? "udp" : "tcp", "client",
-			 describe_address4(flow->client.source, flow->client.source_port), "listen",
-			 describe_address4(flow->client.destination, flow->client.destination_port),
-			 "backend", describe_address4(backend->source, backend->source_port),
+			 describe_address(&client->source, client->source_port), "listen",
+			 describe_address(&client->destination, client->destination_port),
+			 "backend", describe_address(&backend->source, backend->source_port),
 			 "snat", snat, "state", flow_state_name(flow->control.state), "idle_ms",
 			 idle_ms);
 }

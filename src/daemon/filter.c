@@ -95,9 +95,10 @@ bool filter_takes_backend(const struct filter *filter, const struct daemon *daem
 	return backend->used && endpoint_matches(&filter->backend, &backend->own.endpoint);
 }
 
-bool filter_takes_client(const struct filter *filter, uint32_t v4, uint16_t port)
+bool filter_takes_client(const struct filter *filter, const struct weir_address *address,
+			 uint16_t port)
 {
-	struct endpoint client = { .address = address_from_v4(v4), .port = be16toh(port) };
+	struct endpoint client = { .address = *address, .port = be16toh(port) };
 
 	return !filter->has_client || endpoint_matches(&filter->client, &client);
 }

@@ -18,6 +18,7 @@
 #include "src/daemon/silence.h"
 #include "src/daemon/snat_pool.h"
 #include "src/datapath/datapath.h"
+#include "src/datapath/records.h"
 #include "src/health/health.h"
 #include "src/model/overrides.h"
 #include "src/netlink/resolver.h"
@@ -291,9 +292,10 @@ json_t *describe_backend(struct daemon *daemon, uint32_t id);
 /* With its options and its backends. */
 json_t *describe_service_whole(struct daemon *daemon, uint32_t id);
 /* @now: jiffies. The record's state has a name and its backend exists. */
-json_t *describe_flow(const struct daemon *daemon, const struct weir_flow4 *flow, uint32_t now);
+json_t *describe_flow(const struct daemon *daemon, const struct flow_record *record, uint32_t now);
 json_t *describe_endpoint(const struct endpoint *endpoint);
-json_t *describe_address4(uint32_t v4, uint16_t port); /* both in wire order */
+/* Both in wire order. */
+json_t *describe_address(const struct weir_address *address, uint16_t port);
 /* NULL: a record in this state is no flow. */
 const char *flow_state_name(uint8_t state);
 
@@ -317,7 +319,8 @@ int filter_parse(const struct daemon *daemon, const json_t *arguments, struct fi
 bool filter_takes_service(const struct filter *filter, const struct daemon *daemon, uint32_t id);
 bool filter_takes_backend(const struct filter *filter, const struct daemon *daemon, uint32_t id);
 /* Both in wire order. */
-bool filter_takes_client(const struct filter *filter, uint32_t v4, uint16_t port);
+bool filter_takes_client(const struct filter *filter, const struct weir_address *address,
+			 uint16_t port);
 
 /* flow_list.c, trace.c */
 int flow_list(struct control_request *request, const json_t *arguments, void *user,

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/daemon/kill.h"
 
+#include "src/base/address.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
 #include "src/daemon/reset_frame.h"
+#include "src/datapath/records.h"
 
 #include <errno.h>
 #include <net/ethernet.h>
@@ -23,7 +25,7 @@
 struct kill_job {
 	struct kill_job *next;
 	struct weir_kill filter;
-	uint32_t record; /* that the next chunk begins with */
+	uint32_t place; /* of the record that the next chunk begins with */
 	uint64_t killed;
 };
 
@@ -34,13 +36,13 @@ struct killer {
 };
 
 /* A frame that is lost does no harm: the datapath answers what this side sends next. */
-static void send_reset(const struct daemon *daemon, const struct weir_flow4 *flow,
+static void send_reset(const struct daemon *daemon, const struct flow_record *flow,
 		       enum weir_direction side)
 {
-	union weir_flow_control control = { .word = flow->control.word };
+	union weir_flow_control control = flow->flow.control;
 	uint16_t id = side == WEIR_FROM_CLIENT ? control.client_hop : control.backend_hop;
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_halen = ETH_ALEN };
-	uint8_t frame[RESET_FRAME_LENGTH];
+	uint8_t frame[RESET_FRAME_MOST];
 	const struct weir_hop *hop;
 	struct reset_frame reset;
 
@@ -52,24 +54,27 @@ static void send_reset(const struct daemon *daemon, const struct weir_flow4 *flo
 	reset_frame_of(flow, side, &reset);
 	memcpy(reset.source_mac, hop->source.mac, ETH_ALEN);
 	memcpy(reset.destination_mac,
-	       hop->destination.flags & WEIR_HOP_ON_LINK ? flow->client_mac : hop->destination.mac,
+	       hop->destination.flags & WEIR_HOP_ON_LINK ? flow->flow.client_mac :
+							   hop->destination.mac,
 	       ETH_ALEN);
 	to.sll_ifindex = (int)hop->ifindex;
 	memcpy(to.sll_addr, reset.destination_mac, ETH_ALEN);
-	reset_frame_build(&reset, frame);
-	if (sendto(daemon->killer->socket, frame, sizeof(frame), MSG_DONTWAIT,
+	if (sendto(daemon->killer->socket, frame, reset_frame_build(&reset, frame), MSG_DONTWAIT,
 		   (struct sockaddr *)&to, sizeof(to)) < 0)
 		log_debug("a RST could not be sent: %s", strerror(errno));
 }
 
 /* As the datapath sees it (bpf/kill.h). */
 static bool takes(const struct daemon *daemon, const struct weir_kill *filter,
-		  const struct weir_flow4 *flow)
+		  const struct flow_record *flow)
 {
-	return (!filter->backend_id || filter->backend_id == flow->backend_id) &&
+	uint32_t backend_id = flow->flow.backend_id;
+
+	return (!filter->backend_id || filter->backend_id == backend_id) &&
 	       (!filter->service_id ||
-		filter->service_id == daemon->tables->backends[flow->backend_id].service) &&
-	       (!filter->client || filter->client == flow->client.source) &&
+		filter->service_id == daemon->tables->backends[backend_id].service) &&
+	       (address_is_zero(&filter->client) ||
+		address_equal(&filter->client, &flow->client.source)) &&
 	       (!filter->client_port || filter->client_port == flow->client.source_port);
 }
 
@@ -80,13 +85,12 @@ static bool takes(const struct daemon *daemon, const struct weir_kill *filter,
 static void tell_ends(const struct daemon *daemon, const struct weir_kill *chunk, uint32_t began)
 {
 	for (uint32_t i = chunk->first; i < chunk->first + chunk->count; i++) {
-		const struct weir_flow4 *record = &daemon->tables->flows4[i];
-		struct weir_flow4 flow;
+		struct flow_record flow;
 
-		if (record->control.state != WEIR_FLOW_KILLED ||
-		    (int32_t)(record->last_seen - began) < 0 || !takes(daemon, chunk, record))
+		if (!records_read(daemon->tables, i, &flow) ||
+		    flow.flow.control.state != WEIR_FLOW_KILLED ||
+		    (int32_t)(flow.flow.last_seen - began) < 0 || !takes(daemon, chunk, &flow))
 			continue;
-		flow = *record;
 		send_reset(daemon, &flow, WEIR_FROM_CLIENT);
 		send_reset(daemon, &flow, WEIR_FROM_BACKEND);
 	}
@@ -95,13 +99,11 @@ static void tell_ends(const struct daemon *daemon, const struct weir_kill *chunk
 /* Returns whether @job is done. */
 static bool step(struct daemon *daemon, struct kill_job *job)
 {
-	uint32_t left = daemon->tables->records - job->record;
 	uint32_t began = (uint32_t)datapath_jiffies(daemon->datapath);
 	struct weir_kill chunk = job->filter;
 	int err;
 
-	chunk.first = job->record;
-	chunk.count = left < CHUNK ? left : CHUNK;
+	chunk.first = records_id(daemon->tables, job->place, CHUNK, &chunk.count);
 	err = datapath_kill(daemon->datapath, &chunk);
 	if (err < 0) {
 		log_error("connections could not be killed: %s", strerror(-err));
@@ -110,8 +112,8 @@ static bool step(struct daemon *daemon, struct kill_job *job)
 	if (chunk.killed && daemon->killer->socket >= 0)
 		tell_ends(daemon, &chunk, began);
 	job->killed += chunk.killed;
-	job->record += chunk.count;
-	if (job->record < daemon->tables->records)
+	job->place += chunk.count;
+	if (job->place < records_count(daemon->tables))
 		return false;
 	log_info("%llu connections killed", (unsigned long long)job->killed);
 	return true;

@@ -34,8 +34,11 @@ void publish_runtime(struct daemon *daemon, const struct config_limits *limits)
 
 	runtime->reset_rate = limits->reset_rate;
 	runtime->icmp_rate = limits->icmp_rate;
-	runtime->flows_limit = limits->flows;
-	runtime->udp_limit = (uint64_t)limits->flows * limits->udp_share / 100;
+	runtime->flows_limit[WEIR_IPV4] = limits->flows;
+	runtime->flows_limit[WEIR_IPV6] = limits->flows / 4;
+	for (int i = 0; i < WEIR_FAMILIES; i++)
+		runtime->udp_limit[i] = (uint32_t)((uint64_t)runtime->flows_limit[i] *
+						   limits->udp_share / 100);
 	runtime->hz = datapath_hz(daemon->datapath);
 	runtime->time_wait = to_jiffies(daemon, TIME_WAIT_MS);
 }

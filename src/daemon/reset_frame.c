@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/daemon/reset_frame.h"
 
+#include "src/base/address.h"
+
 #include <arpa/inet.h>
 #include <net/ethernet.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
 #define RESET_TTL 64
-
-struct frame {
-	struct ether_header ethernet;
-	struct iphdr ip;
-	struct tcphdr tcp;
-} __attribute__((packed));
-
-_Static_assert(sizeof(struct frame) == RESET_FRAME_LENGTH, "headers follow each other");
 
 /* RFC 1071: adds the words of @bytes, an even number of bytes, to @sum. */
 static uint32_t add_words(uint32_t sum, const void *bytes, size_t length)
@@ -34,53 +29,88 @@ static uint16_t fold(uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-void reset_frame_of(const struct weir_flow4 *flow, enum weir_direction side,
+void reset_frame_of(const struct flow_record *flow, enum weir_direction side,
 		    struct reset_frame *ret)
 {
 	int client = side == WEIR_FROM_CLIENT;
-	const struct weir_side4 *receiver = client ? &flow->client : &flow->backend;
+	const struct weir_tuple *receiver = client ? &flow->client : &flow->backend;
+	uint32_t client_ack = flow->flow.client_ack, backend_ack = flow->flow.backend_ack;
 
 	*ret = (struct reset_frame){
-		.source = receiver->destination,
-		.destination = receiver->source,
-		.source_port = receiver->destination_port,
-		.destination_port = receiver->source_port,
-		.sequence = client ? flow->client_ack : flow->backend_ack,
-		.acknowledgement = client ? flow->backend_ack : flow->client_ack,
+		.tuple = {
+			.source = receiver->destination,
+			.destination = receiver->source,
+			.source_port = receiver->destination_port,
+			.destination_port = receiver->source_port,
+			.protocol = IPPROTO_TCP,
+			.family = receiver->family,
+		},
+		.sequence = client ? client_ack : backend_ack,
+		.acknowledgement = client ? backend_ack : client_ack,
 	};
 }
 
-void reset_frame_build(const struct reset_frame *reset, uint8_t ret[static RESET_FRAME_LENGTH])
+/* Returns the length of the header. */
+static size_t put_ip4(const struct weir_tuple *tuple, uint8_t *to)
 {
-	struct frame frame = {
-		.ethernet.ether_type = htons(ETHERTYPE_IP),
-		.ip = {
-			.version = 4,
-			.ihl = sizeof(frame.ip) / 4,
-			.tot_len = htons(sizeof(frame.ip) + sizeof(frame.tcp)),
-			.frag_off = htons(IP_DF),
-			.ttl = RESET_TTL,
-			.protocol = IPPROTO_TCP,
-			.saddr = reset->source,
-			.daddr = reset->destination,
-		},
-		.tcp = {
-			.source = reset->source_port,
-			.dest = reset->destination_port,
-			.seq = htonl(reset->sequence),
-			.ack_seq = htonl(reset->acknowledgement),
-			.doff = sizeof(frame.tcp) / 4,
-			.rst = 1,
-			.ack = 1,
-		},
+	struct iphdr ip = {
+		.version = 4,
+		.ihl = sizeof(ip) / 4,
+		.tot_len = htons(sizeof(ip) + sizeof(struct tcphdr)),
+		.frag_off = htons(IP_DF),
+		.ttl = RESET_TTL,
+		.protocol = IPPROTO_TCP,
+		.saddr = address_to_v4(&tuple->source),
+		.daddr = address_to_v4(&tuple->destination),
 	};
-	uint32_t sum = IPPROTO_TCP + sizeof(frame.tcp);
 
-	memcpy(frame.ethernet.ether_dhost, reset->destination_mac, ETH_ALEN);
-	memcpy(frame.ethernet.ether_shost, reset->source_mac, ETH_ALEN);
-	frame.ip.check = fold(add_words(0, &frame.ip, sizeof(frame.ip)));
-	sum = add_words(sum, &reset->source, sizeof(reset->source));
-	sum = add_words(sum, &reset->destination, sizeof(reset->destination));
-	frame.tcp.check = fold(add_words(sum, &frame.tcp, sizeof(frame.tcp)));
-	memcpy(ret, &frame, sizeof(frame));
+	ip.check = fold(add_words(0, &ip, sizeof(ip)));
+	memcpy(to, &ip, sizeof(ip));
+	return sizeof(ip);
+}
+
+static size_t put_ip6(const struct weir_tuple *tuple, uint8_t *to)
+{
+	struct ip6_hdr ip = {
+		.ip6_flow = htonl(6U << 28),
+		.ip6_plen = htons(sizeof(struct tcphdr)),
+		.ip6_nxt = IPPROTO_TCP,
+		.ip6_hlim = RESET_TTL,
+	};
+
+	memcpy(&ip.ip6_src, &tuple->source, sizeof(ip.ip6_src));
+	memcpy(&ip.ip6_dst, &tuple->destination, sizeof(ip.ip6_dst));
+	memcpy(to, &ip, sizeof(ip));
+	return sizeof(ip);
+}
+
+size_t reset_frame_build(const struct reset_frame *reset, uint8_t ret[static RESET_FRAME_MOST])
+{
+	const struct weir_tuple *tuple = &reset->tuple;
+	bool v6 = tuple->family == WEIR_IPV6;
+	struct ether_header ethernet = {
+		.ether_type = htons(v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP),
+	};
+	struct tcphdr tcp = {
+		.source = tuple->source_port,
+		.dest = tuple->destination_port,
+		.seq = htonl(reset->sequence),
+		.ack_seq = htonl(reset->acknowledgement),
+		.doff = sizeof(tcp) / 4,
+		.rst = 1,
+		.ack = 1,
+	};
+	/* The words of an IPv4 address that say that it is one add up to nothing. */
+	uint32_t sum = IPPROTO_TCP + sizeof(tcp);
+	size_t length = sizeof(ethernet);
+
+	memcpy(ethernet.ether_dhost, reset->destination_mac, ETH_ALEN);
+	memcpy(ethernet.ether_shost, reset->source_mac, ETH_ALEN);
+	memcpy(ret, &ethernet, sizeof(ethernet));
+	length += v6 ? put_ip6(tuple, ret + length) : put_ip4(tuple, ret + length);
+	sum = add_words(sum, &tuple->source, sizeof(tuple->source));
+	sum = add_words(sum, &tuple->destination, sizeof(tuple->destination));
+	tcp.check = fold(add_words(sum, &tcp, sizeof(tcp)));
+	memcpy(ret + length, &tcp, sizeof(tcp));
+	return length + sizeof(tcp);
 }

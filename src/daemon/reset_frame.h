@@ -6,19 +6,17 @@
 #include <stdint.h>
 
 #include "abi/flow.h"
+#include "src/datapath/records.h"
 
-/* Ethernet, IPv4 without options, TCP without options. */
-#define RESET_FRAME_LENGTH (14 + 20 + 20)
+/* Ethernet, IPv6 without extension headers, TCP without options; IPv4 needs less. */
+#define RESET_FRAME_MOST (14 + 40 + 20)
 
 /* A TCP RST in the name of one end of a connection to the other. */
 struct reset_frame {
 	uint8_t destination_mac[6];
 	uint8_t source_mac[6];
-	__be32 source;
-	__be32 destination;
-	__be16 source_port;
-	__be16 destination_port;
-	uint32_t sequence; /* what the receiver expects next, host order */
+	struct weir_tuple tuple; /* of the RST itself */
+	uint32_t sequence;       /* what the receiver expects next, host order */
 	uint32_t acknowledgement;
 };
 
@@ -27,8 +25,8 @@ struct reset_frame {
  * Its number is the last ACK of the receiver, what an idle connection expects to the byte (RFC 5961
  * 3.2); it acknowledges, so that a client whose SYN was not answered believes it too.
  */
-void reset_frame_of(const struct weir_flow4 *flow, enum weir_direction side,
+void reset_frame_of(const struct flow_record *flow, enum weir_direction side,
 		    struct reset_frame *ret);
 
-/* Its bytes. */
-void reset_frame_build(const struct reset_frame *reset, uint8_t ret[static RESET_FRAME_LENGTH]);
+/* Its bytes. Returns how many. */
+size_t reset_frame_build(const struct reset_frame *reset, uint8_t ret[static RESET_FRAME_MOST]);

@@ -16,17 +16,18 @@ static json_t *flow_count(struct daemon *daemon, const struct weir_counters *cou
 	for (size_t i = 0; i < daemon->config->service_count; i++)
 		if (daemon->config->services[i].timeouts.tcp_handshake > handshake)
 			handshake = daemon->config->services[i].timeouts.tcp_handshake;
-	return json_pack(
-		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "half_open",
-		(json_int_t)counters->flows[WEIR_FLOW_HALF_OPEN], "established",
-		(json_int_t)counters->flows[WEIR_FLOW_ESTABLISHED], "closing",
-		(json_int_t)counters->flows[WEIR_FLOW_CLOSING], "killed",
-		(json_int_t)counters->flows[WEIR_FLOW_KILLED], "quarantine",
-		(json_int_t)daemon->sweep.quarantine, "used",
-		(json_int_t)__atomic_load_n(&daemon->tables->shared->records, __ATOMIC_RELAXED),
-		"limit", (json_int_t)daemon->tables->runtime->flows_limit, "half_open_horizon_ms",
-		(json_int_t)horizon_ms(&daemon->sweep.horizon, daemon->config->limits.half_open,
-				       handshake));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "half_open",
+			 (json_int_t)counters->flows[WEIR_FLOW_HALF_OPEN], "established",
+			 (json_int_t)counters->flows[WEIR_FLOW_ESTABLISHED], "closing",
+			 (json_int_t)counters->flows[WEIR_FLOW_CLOSING], "killed",
+			 (json_int_t)counters->flows[WEIR_FLOW_KILLED], "quarantine",
+			 (json_int_t)daemon->sweep.quarantine, "used",
+			 (json_int_t)__atomic_load_n(&daemon->tables->shared->records[WEIR_IPV4],
+						     __ATOMIC_RELAXED),
+			 "limit", (json_int_t)daemon->tables->runtime->flows_limit[WEIR_IPV4],
+			 "half_open_horizon_ms",
+			 (json_int_t)horizon_ms(&daemon->sweep.horizon,
+						daemon->config->limits.half_open, handshake));
 }
 
 json_t *describe_flow_count(struct daemon *daemon)

@@ -2,6 +2,7 @@
 #include "src/base/address.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
+#include "src/datapath/records.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -194,7 +195,7 @@ static void on_tick(uv_timer_t *timer);
 static void schedule_walk(struct daemon *daemon)
 {
 	struct sweep *sweep = &daemon->sweep;
-	uint64_t chunks = (daemon->tables->records + CHUNK - 1) / CHUNK;
+	uint64_t chunks = (records_count(daemon->tables) + CHUNK - 1) / CHUNK;
 	uint64_t next = sweep->walk_began_ms + PERIOD_MS;
 	uint64_t now = now_ms();
 	uint64_t pause = WALK_MS / chunks;
@@ -232,13 +233,12 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct daemon *daemon = timer->data;
 	struct sweep *sweep = &daemon->sweep;
-	uint32_t left = daemon->tables->records - sweep->next;
-	struct weir_sweep chunk = {
-		.first = sweep->next,
-		.count = left < CHUNK ? left : CHUNK,
-	};
+	struct weir_sweep chunk = {};
+	uint32_t run;
 	int err;
 
+	chunk.first = records_id(daemon->tables, sweep->next, CHUNK, &run);
+	chunk.count = run;
 	if (sweep->next == 0)
 		begin_walk(daemon);
 	refill_ports(daemon);
@@ -250,9 +250,9 @@ static void on_tick(uv_timer_t *timer)
 		return;
 	sweep->next += chunk.count;
 	sweep->quarantine_now += chunk.quarantine;
-	if (sweep->next >= daemon->tables->records)
+	if (sweep->next >= records_count(daemon->tables))
 		end_walk(daemon);
-	else if (chunk.count < CHUNK && chunk.count < left)
+	else if (chunk.count < run)
 		uv_timer_start(timer, on_tick, 1,
 			       uv_timer_get_repeat(timer)); /* it was cut short */
 }

@@ -41,11 +41,11 @@ static double wall_clock(uint64_t monotonic_ns)
 }
 
 /* The service that the packet is addressed to, as the datapath finds it. 0: none. */
-static uint32_t find_service(const struct daemon *daemon, const struct weir_tuple4 *tuple)
+static uint32_t find_service(const struct daemon *daemon, const struct weir_tuple *tuple)
 {
 	union weir_range range = daemon->tables->root->listeners;
 	struct weir_listener_key key = {
-		.address = address_from_v4(tuple->destination),
+		.address = tuple->destination,
 		.port = tuple->destination_port,
 		.protocol = tuple->protocol,
 		.used = 1,
@@ -87,7 +87,7 @@ static json_t *describe(const struct daemon *daemon, const struct decision *deci
 {
 	static const char *const verdicts[] = { "pass", "drop", "send" };
 	const struct weir_event *event = decision->event;
-	const struct weir_tuple4 *tuple = &event->tuple;
+	const struct weir_tuple *tuple = &event->tuple;
 	const struct registry *registry = &daemon->registry;
 	bool has_tuple = tuple->protocol != 0;
 	char backend[ENDPOINT_STRING_SIZE], flags[9];
@@ -98,9 +98,9 @@ static json_t *describe(const struct daemon *daemon, const struct decision *deci
 		"{s:f, s:s?, s:o, s:o, s:s, s:s, s:s?, s:s?, s:I, s:s?}", "time",
 		wall_clock(event->time_ns), "protocol",
 		has_tuple ? protocol_name(tuple->protocol) : NULL, "source",
-		has_tuple ? describe_address4(tuple->source, tuple->source_port) : json_null(),
+		has_tuple ? describe_address(&tuple->source, tuple->source_port) : json_null(),
 		"destination",
-		has_tuple ? describe_address4(tuple->destination, tuple->destination_port) :
+		has_tuple ? describe_address(&tuple->destination, tuple->destination_port) :
 			    json_null(),
 		"reason", reason_names[event->reason], "verdict",
 		verdicts[weir_reason_verdict(event->reason)], "service",
@@ -113,15 +113,15 @@ static json_t *describe(const struct daemon *daemon, const struct decision *deci
 /* A reply's client is at its destination, but the tuple then shows the SNAT address. */
 static bool is_wanted(const struct tracer *tracer, const struct decision *decision)
 {
-	const struct weir_tuple4 *tuple = &decision->event->tuple;
+	const struct weir_tuple *tuple = &decision->event->tuple;
 	const struct filter *filter = &tracer->filter;
 
 	return (filter->reason < 0 || filter->reason == decision->event->reason) &&
 	       filter_takes_service(filter, tracer->daemon, decision->service) &&
 	       filter_takes_backend(filter, tracer->daemon, decision->backend) &&
 	       (!filter->has_client ||
-		filter_takes_client(filter, tuple->source, tuple->source_port) ||
-		filter_takes_client(filter, tuple->destination, tuple->destination_port));
+		filter_takes_client(filter, &tuple->source, tuple->source_port) ||
+		filter_takes_client(filter, &tuple->destination, tuple->destination_port));
 }
 
 static void on_event(const struct weir_event *event, void *user)

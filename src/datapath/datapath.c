@@ -61,9 +61,14 @@ static int calibrate_hz(struct datapath *datapath)
 /* What a new object needs before the first packet; one that was taken over has it. */
 static int fill(struct datapath *datapath, struct error *error)
 {
-	struct weir_sweep all = { .count = datapath->tables.records };
-	int r = object_run(datapath->skeleton->progs.weir_fill, &all, sizeof(all));
+	const struct datapath_tables *tables = &datapath->tables;
+	const struct bpf_program *program = datapath->skeleton->progs.weir_fill;
+	struct weir_sweep v4 = { .count = tables->records[WEIR_IPV4] };
+	struct weir_sweep v6 = { .first = WEIR_RECORD_V6, .count = tables->records[WEIR_IPV6] };
+	int r = object_run(program, &v4, sizeof(v4));
 
+	if (!r)
+		r = object_run(program, &v6, sizeof(v6));
 	if (r)
 		return error_set(error, r, "cannot run BPF programs: %s", strerror(-r));
 	return datapath->pins ? pins_publish(datapath, error) : 0;

@@ -21,9 +21,11 @@ struct datapath;
 
 struct datapath_sizes {
 	uint32_t flows;     /* limit of live flows */
+	uint32_t flows_v6;  /* the same for IPv6, which has a table of its own */
 	uint32_t half_open; /* places in the ring */
 	uint32_t sessions;  /* flows of dsr and ipip that are remembered, 0: the least possible */
-	uint32_t services;  /* ids, including the unused id 0 */
+	uint32_t sessions_v6;
+	uint32_t services; /* ids, including the unused id 0 */
 	uint32_t backends;
 	uint32_t slots;
 	uint32_t listeners;
@@ -48,8 +50,9 @@ struct datapath_tables {
 	struct weir_address *snat_addresses;
 	struct weir_snat_ports *snat_ports; /* two of them */
 	struct weir_shared *shared;
-	const struct weir_flow4 *flows4; /* records; read only */
-	uint32_t records;                /* how many */
+	const struct weir_flow4 *flows4; /* records, see records.h; read only */
+	const struct weir_flow6 *flows6;
+	uint32_t records[WEIR_FAMILIES]; /* how many */
 	struct datapath_sizes sizes;
 };
 
@@ -111,7 +114,7 @@ int datapath_clear_traffic(struct datapath *datapath, uint32_t backend);
 int datapath_sweep(struct datapath *datapath, struct weir_sweep *sweep);
 
 /*
- * Cuts the flows among records [kill->first, first + count) that the filter takes (abi/state.h). TCP
+ * Cuts the flows among the records of ids [kill->first, first + count) that the filter takes (abi/state.h). TCP
  * ones become KILLED, UDP ones are gone.
  */
 int datapath_kill(struct datapath *datapath, struct weir_kill *kill);

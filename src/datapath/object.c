@@ -61,11 +61,13 @@ int object_map_tables(struct datapath *datapath)
 	tables->snat_ports = map_array(datapath, skeleton->maps.snat_ports, both);
 	tables->shared = map_array(datapath, skeleton->maps.shared, both);
 	tables->flows4 = map_array(datapath, skeleton->maps.flows4, PROT_READ);
+	tables->flows6 = map_array(datapath, skeleton->maps.flows6, PROT_READ);
 	datapath->meta = map_array(datapath, skeleton->maps.meta, both);
 	if (!tables->root || !tables->runtime || !tables->listeners || !tables->services ||
 	    !tables->service_state || !tables->slots || !tables->backends || !tables->loads ||
 	    !tables->audits || !tables->hops || !tables->snat_addresses || !tables->snat_ports ||
-	    !tables->shared || !tables->flows4 || !tables->service_names || !datapath->meta)
+	    !tables->shared || !tables->flows4 || !tables->flows6 || !tables->service_names ||
+	    !datapath->meta)
 		return -errno;
 	return 0;
 }
@@ -82,11 +84,11 @@ static uint32_t index_buckets(uint32_t flows)
 /* Secret, so that nobody can choose clients that all meet in one bucket. */
 static int draw_index_key(struct weir *skeleton)
 {
-	uint64_t key[4];
+	uint64_t key[WEIR_INDEX_KEYS];
 
 	if (getrandom(key, sizeof(key), 0) != sizeof(key))
 		return -errno;
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < WEIR_INDEX_KEYS; i++)
 		skeleton->rodata->index_key[i] = key[i];
 	return 0;
 }
@@ -95,8 +97,8 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 {
 	const struct datapath_sizes *sizes = &datapath->tables.sizes;
 	struct weir *skeleton = datapath->skeleton;
-	uint32_t records = sizes->flows + RECORDS_SPARE;
-	uint32_t buckets = index_buckets(sizes->flows);
+	uint32_t records[] = { sizes->flows + RECORDS_SPARE, sizes->flows_v6 + RECORDS_SPARE };
+	uint32_t buckets = index_buckets(sizes->flows + sizes->flows_v6);
 	const struct {
 		struct bpf_map *map;
 		uint32_t entries;
@@ -115,10 +117,13 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 		{ skeleton->maps.snat_ports, 2 },
 		{ skeleton->maps.port_queues, sizes->port_queues },
 		{ skeleton->maps.ring, sizes->half_open },
-		{ skeleton->maps.flows4, records },
-		{ skeleton->maps.index4, buckets },
-		{ skeleton->maps.free_records, records },
-		{ skeleton->maps.sessions, sizes->sessions ? sizes->sessions : 1 },
+		{ skeleton->maps.flows4, records[WEIR_IPV4] },
+		{ skeleton->maps.flows6, records[WEIR_IPV6] },
+		{ skeleton->maps.flow_index, buckets },
+		{ skeleton->maps.free_records4, records[WEIR_IPV4] },
+		{ skeleton->maps.free_records6, records[WEIR_IPV6] },
+		{ skeleton->maps.sessions4, sizes->sessions ? sizes->sessions : 1 },
+		{ skeleton->maps.sessions6, sizes->sessions_v6 ? sizes->sessions_v6 : 1 },
 	};
 
 	int r = 0;
@@ -127,7 +132,7 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 		r = bpf_map__set_max_entries(wanted[i].map, wanted[i].entries);
 	if (r)
 		return error_set(error, r, "cannot set table sizes: %s", strerror(-r));
-	datapath->tables.records = records;
+	memcpy(datapath->tables.records, records, sizeof(records));
 	skeleton->rodata->half_open_places = sizes->half_open;
 	skeleton->rodata->index_buckets = buckets;
 	r = draw_index_key(skeleton);

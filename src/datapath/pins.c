@@ -258,7 +258,8 @@ static int check_sizes(struct datapath *datapath, const struct weir_meta *meta, 
 		uint32_t *size;
 		uint32_t have;
 	} rows[] = {
-		{ "live flows", &sizes->flows, meta->flows },
+		{ "live flows", &sizes->flows, meta->flows[WEIR_IPV4] },
+		{ "live IPv6 flows", &sizes->flows_v6, meta->flows[WEIR_IPV6] },
 		{ "half-open flows", &sizes->half_open, meta->half_open_places },
 		{ "services", &sizes->services, bpf_map__max_entries(skeleton->maps.services) },
 		{ "backends", &sizes->backends, bpf_map__max_entries(skeleton->maps.backends) },
@@ -282,7 +283,8 @@ static int check_sizes(struct datapath *datapath, const struct weir_meta *meta, 
 		}
 		*rows[i].size = rows[i].have;
 	}
-	datapath->tables.records = bpf_map__max_entries(skeleton->maps.flows4);
+	datapath->tables.records[WEIR_IPV4] = bpf_map__max_entries(skeleton->maps.flows4);
+	datapath->tables.records[WEIR_IPV6] = bpf_map__max_entries(skeleton->maps.flows6);
 	return 0;
 }
 
@@ -323,7 +325,7 @@ static void describe(struct datapath *datapath)
 		.network_namespace = pins_network_namespace(),
 		.half_open_places = skeleton->rodata->half_open_places,
 		.index_buckets = skeleton->rodata->index_buckets,
-		.flows = datapath->tables.sizes.flows,
+		.flows = { datapath->tables.sizes.flows, datapath->tables.sizes.flows_v6 },
 	};
 
 	for (size_t i = 0; i < sizeof(meta.index_key) / sizeof(meta.index_key[0]); i++)

@@ -28,7 +28,8 @@ static void leave_tables(void)
 	memory.gateway_hops[1] = hops_add(&daemon_.hops, &memory.gateways[1].address, 2);
 	for (size_t i = 0; i < 2; i++)
 		memory.hops[memory.gateway_hops[i]].destination.word = 1;
-	memory.shared.records = 3;
+	memory.shared.records[WEIR_IPV4] = 2;
+	memory.shared.records[WEIR_IPV6] = 1;
 	tables_end(&daemon_);
 }
 

@@ -43,6 +43,13 @@ static struct filter parse(const char *text)
 	return filter;
 }
 
+static bool takes_client(const struct filter *filter, uint32_t v4, uint16_t port)
+{
+	const struct weir_address client = address_from_v4(htonl(v4));
+
+	return filter_takes_client(filter, &client, htons(port));
+}
+
 static void test_no_filter_takes_all(void **state)
 {
 	struct filter filter = parse("{}");
@@ -52,7 +59,7 @@ static void test_no_filter_takes_all(void **state)
 		assert_true(filter_takes_backend(&filter, &daemon_, id));
 		assert_true(filter_takes_service(&filter, &daemon_, id % 3));
 	}
-	assert_true(filter_takes_client(&filter, htonl(1), htons(2)));
+	assert_true(takes_client(&filter, 1, 2));
 	filter = parse("{\"service\": null, \"backend\": null, \"client\": null}");
 	assert_true(filter_takes_backend(&filter, &daemon_, 1));
 }
@@ -87,11 +94,11 @@ static void test_client(void **state)
 {
 	struct filter filter = parse("{\"client\": \"10.0.0.20\"}");
 
-	assert_true(filter_takes_client(&filter, htonl(0x0a000014), htons(1)));
-	assert_false(filter_takes_client(&filter, htonl(0x0a000015), htons(1)));
+	assert_true(takes_client(&filter, 0x0a000014, 1));
+	assert_false(takes_client(&filter, 0x0a000015, 1));
 	filter = parse("{\"client\": \"10.0.0.20:4711\"}");
-	assert_true(filter_takes_client(&filter, htonl(0x0a000014), htons(4711)));
-	assert_false(filter_takes_client(&filter, htonl(0x0a000014), htons(4712)));
+	assert_true(takes_client(&filter, 0x0a000014, 4711));
+	assert_false(takes_client(&filter, 0x0a000014, 4712));
 }
 
 static void test_reason(void **state)

@@ -18,7 +18,7 @@ const char *const reason_names[WEIR_REASON_COUNT];
 static struct config config;
 static struct daemon daemon_;
 static struct weir_runtime runtime = { .hz = 250 };
-static struct datapath_tables tables = { .runtime = &runtime, .records = RECORDS };
+static struct datapath_tables tables = { .runtime = &runtime, .records = { RECORDS } };
 static struct weir_flow4 *records;
 
 /* Stand-ins for the datapath and the control server. */
@@ -91,12 +91,13 @@ static int no_records(void **state)
 static void set_record(uint32_t id, enum weir_flow_state state, uint32_t backend, uint8_t flags)
 {
 	records[id] = (struct weir_flow4){
-		.control = { .generation = 1, .state = state, .flags = flags },
-		.client = { htonl(0x0a000014), htonl(0xc0000201), htons(40000 + id % 1000),
-			    htons(80) },
-		.backend = { htonl(0xc6336401), htonl(0xc0000209), htons(8000), htons(2000) },
-		.last_seen = NOW - 50,
-		.backend_id = backend,
+		.flow.control = { .generation = 1, .state = state, .flags = flags },
+		.client = { htonl(0x0a000014), htonl(0xc0000201) },
+		.backend = { htonl(0xc6336401), htonl(0xc0000209) },
+		.flow.client_ports = { htons((uint16_t)(40000 + id % 1000)), htons(80) },
+		.flow.backend_ports = { htons(8000), htons(2000) },
+		.flow.last_seen = NOW - 50,
+		.flow.backend_id = backend,
 	};
 }
 
@@ -183,7 +184,7 @@ static void test_idle_is_never_negative(void **state)
 	json_t *all;
 
 	set_record(0, WEIR_FLOW_ESTABLISHED, 1, 0);
-	records[0].last_seen = NOW + 3;
+	records[0].flow.last_seen = NOW + 3;
 	all = list("{}", &pauses);
 	assert_int_equal(json_integer_value(json_object_get(json_array_get(all, 0), "idle_ms")), 0);
 	json_decref(all);

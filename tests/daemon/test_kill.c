@@ -11,6 +11,7 @@
 
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
+#include "src/daemon/reset_frame.h"
 
 #include "tests/unit/unit.h"
 
@@ -24,7 +25,7 @@ static struct {
 	size_t call_count;
 	size_t frame_count;
 	struct sockaddr_ll to[8192];
-	uint8_t frames[8192][54];
+	uint8_t frames[8192][RESET_FRAME_MOST];
 	int error;
 } seen;
 
@@ -34,7 +35,7 @@ static struct weir_hop hops[8];
 static const struct datapath_tables tables = {
 	.hops = hops,
 	.flows4 = records,
-	.records = RECORDS,
+	.records = { RECORDS },
 	.sizes = { .hops = 8 },
 };
 
@@ -48,11 +49,11 @@ int datapath_kill(struct datapath *datapath, struct weir_kill *kill)
 	for (kill->count = 0; kill->count < count && kill->killed < WEIR_KILL_MOST; kill->count++) {
 		struct weir_flow4 *flow = &records[kill->first + kill->count];
 
-		if (flow->control.state != WEIR_FLOW_ESTABLISHED ||
-		    (kill->backend_id && kill->backend_id != flow->backend_id))
+		if (flow->flow.control.state != WEIR_FLOW_ESTABLISHED ||
+		    (kill->backend_id && kill->backend_id != flow->flow.backend_id))
 			continue;
-		flow->control.state = WEIR_FLOW_KILLED;
-		flow->last_seen = JIFFIES + 1;
+		flow->flow.control.state = WEIR_FLOW_KILLED;
+		flow->flow.last_seen = JIFFIES + 1;
 		kill->killed++;
 	}
 	return seen.error;
@@ -128,12 +129,12 @@ static int teardown(void **state)
 static void establish(uint32_t id, uint32_t backend, uint16_t client_hop, uint16_t backend_hop)
 {
 	records[id] = (struct weir_flow4){
-		.control = { .state = WEIR_FLOW_ESTABLISHED,
-			     .client_hop = client_hop,
-			     .backend_hop = backend_hop },
-		.backend_id = backend,
+		.flow.control = { .state = WEIR_FLOW_ESTABLISHED,
+				  .client_hop = client_hop,
+				  .backend_hop = backend_hop },
+		.flow.backend_id = backend,
 		.client = { .source = htonl(id) },
-		.client_mac = { 7, 7, 7, 7, 7, 7 },
+		.flow.client_mac = { 7, 7, 7, 7, 7, 7 },
 	};
 }
 
@@ -172,8 +173,8 @@ static void test_nobody_else(void **state)
 	struct daemon *daemon = *state;
 
 	establish(1, 1, 1, 3);
-	records[1].control.state = WEIR_FLOW_KILLED;
-	records[1].last_seen = JIFFIES - 1;
+	records[1].flow.control.state = WEIR_FLOW_KILLED;
+	records[1].flow.last_seen = JIFFIES - 1;
 	establish(2, 2, 1, 3);
 	establish(3, 1, 4, 3);
 	establish(4, 1, 900, 4);
@@ -224,13 +225,13 @@ static void test_a_backend_that_is_forgotten(void **state)
 		kill_flows(daemon, &(struct weir_kill){ .backend_id = backend });
 	kill_forget_backend(daemon, 1);
 	uv_run(&daemon->loop, UV_RUN_DEFAULT);
-	assert_int_equal(records[1].control.state, WEIR_FLOW_ESTABLISHED);
-	assert_int_equal(records[2].control.state, WEIR_FLOW_KILLED);
+	assert_int_equal(records[1].flow.control.state, WEIR_FLOW_ESTABLISHED);
+	assert_int_equal(records[2].flow.control.state, WEIR_FLOW_KILLED);
 	/* The last one of all. */
 	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1 });
 	kill_forget_backend(daemon, 1);
 	uv_run(&daemon->loop, UV_RUN_DEFAULT);
-	assert_int_equal(records[1].control.state, WEIR_FLOW_ESTABLISHED);
+	assert_int_equal(records[1].flow.control.state, WEIR_FLOW_ESTABLISHED);
 }
 
 static void test_end_in_between(void **state)

@@ -245,8 +245,10 @@ static void test_entries(void **state)
 	assert_int_equal(memory.backends[1].service, 1);
 	assert_int_not_equal(memory.backends[1].hop, 0);
 	assert_int_not_equal(memory.backends[1].hop, memory.backends[2].hop);
-	assert_int_equal(memory.runtime.flows_limit, config.limits.flows);
-	assert_int_equal(memory.runtime.udp_limit, config.limits.flows / 2);
+	assert_int_equal(memory.runtime.flows_limit[WEIR_IPV4], config.limits.flows);
+	assert_int_equal(memory.runtime.udp_limit[WEIR_IPV4], config.limits.flows / 2);
+	assert_int_equal(memory.runtime.flows_limit[WEIR_IPV6], config.limits.flows / 4);
+	assert_int_equal(memory.runtime.udp_limit[WEIR_IPV6], config.limits.flows / 8);
 	assert_int_equal(memory.runtime.time_wait, 67500 / 4);
 	assert_int_equal(memory.root.generation, 1);
 	assert_string_equal(memory.service_names[1].text, "a");

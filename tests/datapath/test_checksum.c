@@ -76,11 +76,9 @@ static void udp_zero(void **state)
 	}
 }
 
-static struct weir_side4 side(uint32_t source, uint32_t destination, uint16_t source_port,
-			      uint16_t destination_port)
+static struct weir_address mapped(uint32_t address)
 {
-	return (struct weir_side4){ htonl(source), htonl(destination), htons(source_port),
-				    htons(destination_port) };
+	return (struct weir_address){ { 0, 0, htonl(0xffff), htonl(address) } };
 }
 
 /* A pseudo header and ports, as a packet from the client has them, and as the backend gets them. */
@@ -104,14 +102,18 @@ static void deltas_of_both_ways(void **state)
 				uint32_t client = address_edges[i], backend = address_edges[j];
 				uint32_t service = 0xc0a8b20a, snat = client ^ backend ^ 0x5a5a;
 				uint16_t own = edges[k], port = edges[(k + 7) % COUNT(edges)];
-				struct weir_side4 from = side(client, service, own, 8000);
-				struct weir_side4 to = side(backend, snat, 80, port);
+				struct weir_tuple a = { .source = mapped(client),
+							.destination = mapped(service) };
+				struct weir_tuple b = { .source = mapped(backend),
+							.destination = mapped(snat) };
+				struct weir_ports from = { htons(own), htons(8000) };
+				struct weir_ports to = { htons(80), htons(port) };
 				uint16_t before = checksum_of(client, service, own, 8000);
 				uint16_t after = checksum_of(snat, backend, port, 80);
-				uint16_t forth = checksum_add(checksum_address_delta(&from, &to),
+				uint16_t forth = checksum_add(checksum_address_delta(&a, &b),
 							      checksum_port_delta(&from, &to));
 				uint16_t back = checksum_add(
-					checksum_negate(checksum_address_delta(&from, &to)),
+					checksum_negate(checksum_address_delta(&a, &b)),
 					checksum_port_delta(&to, &from));
 
 				assert_int_equal(checksum_apply(before, forth), after);

@@ -20,7 +20,7 @@ static enum weir_reason parse(const uint8_t *bytes, size_t length, struct packet
 	assert_non_null(memory);
 	memcpy(memory + 2, bytes, length);
 	memset(packet, 0xee, sizeof(*packet));
-	reason = packet_parse(memory + 2, memory + 2 + length, packet);
+	reason = packet_parse(memory + 2, memory + 2 + length, (uint32_t)length, packet);
 	assert_memory_equal(memory + 2, bytes, length);
 	free(memory);
 	return reason;
@@ -47,12 +47,13 @@ static void tcp_fields(void **state)
 	struct packet packet;
 
 	assert_int_equal(parse(frame.bytes, frame.length, &packet), WEIR_GO_ON);
-	assert_int_equal(packet.tuple.source, htonl(SOURCE));
-	assert_int_equal(packet.tuple.destination, htonl(DESTINATION));
+	assert_int_equal(packet.tuple.source.word[3], htonl(SOURCE));
+	assert_int_equal(packet.tuple.destination.word[3], htonl(DESTINATION));
 	assert_int_equal(packet.tuple.source_port, htons(40000));
 	assert_int_equal(packet.tuple.destination_port, htons(8000));
 	assert_int_equal(packet.tuple.protocol, PROTOCOL_TCP);
-	assert_memory_equal(packet.tuple.zero, "\0\0\0", 3);
+	assert_int_equal(packet.tuple.family, WEIR_IPV4);
+	assert_memory_equal(packet.tuple.zero, "\0\0", 2);
 	assert_int_equal(packet.l4_offset, 14 + 28);
 	assert_int_equal(packet.frame_length, frame.length);
 	assert_int_equal(packet.ttl, 7);
@@ -139,7 +140,7 @@ static void every_ip_length(void **state)
 			put16(frames[i].bytes + 16, (uint16_t)(20 + l4));
 			assert_int_equal(parse(frames[i].bytes, 34 + l4, &packet), malformed[i]);
 			assert_int_equal(packet.has_ports, l4 >= 4);
-			assert_int_equal(packet.tuple.destination, htonl(DESTINATION));
+			assert_int_equal(packet.tuple.destination.word[3], htonl(DESTINATION));
 			if (l4 < 4)
 				assert_int_equal(packet.tuple.destination_port, 0);
 		}

@@ -19,7 +19,7 @@ struct side {
 };
 
 struct scene {
-	struct weir_flow4 flow;
+	struct weir_flow flow;
 	union weir_flow_control control;
 	struct side client, backend;
 };
@@ -243,7 +243,7 @@ static uint32_t next_random(uint32_t *seed)
 }
 
 /* A segment near what the flow knows, so that it often means something. */
-static struct packet random_segment(const struct weir_flow4 *flow, uint32_t *seed)
+static struct packet random_segment(const struct weir_flow *flow, uint32_t *seed)
 {
 	static const uint8_t flags[] = { SYN, SYN | ACK, ACK, ACK | PSH, FIN, FIN | ACK,
 					 RST, RST | ACK, 0,   SYN | FIN, ACK, ACK };

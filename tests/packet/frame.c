@@ -2,15 +2,39 @@
 #include "tests/packet/frame.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define IP_LENGTH 20
+#define IP6_LENGTH 40
+#define IP6_FRAGMENT_LENGTH 8
+#define IP6_QUOTE_MOST (1280 - IP6_LENGTH - ICMP_LENGTH)
+#define TAG_LENGTH 4
+#define PROTOCOL_ICMP6 58
+#define FRAME_ID_LOW 0x5678
 #define TCP_LENGTH 20
 #define UDP_LENGTH 8
 #define ICMP_LENGTH 8
 #define QUOTE 8
 #define DONT_FRAGMENT 0x4000
 #define PADDING_BYTE 0xa5
+
+enum weir_family frame_family(void)
+{
+	static int family = -1;
+	const char *wanted;
+
+	if (family < 0) {
+		wanted = getenv("WEIR_TEST_FAMILY");
+		family = wanted && !strcmp(wanted, "6") ? WEIR_IPV6 : WEIR_IPV4;
+	}
+	return (enum weir_family)family;
+}
+
+size_t frame_ip_length(void)
+{
+	return frame_family() == WEIR_IPV6 ? IP6_LENGTH : IP_LENGTH;
+}
 
 void put16(uint8_t *at, uint16_t value)
 {
@@ -47,6 +71,17 @@ void ip_checksum_again(struct frame *frame)
 
 	put16(ip + 10, 0);
 	put16(ip + 10, slow_checksum(ip, (size_t)(ip[0] & 15) * 4));
+}
+
+void frame_put_address(uint8_t *at, uint32_t address)
+{
+	bool special = address >> 24 == 0 || address >> 24 == 127 || address >> 28 == 15;
+	bool multicast = address >> 28 == 14;
+
+	put32(at, multicast ? 0xff020000 : special ? 0 : FRAME_NET6_0);
+	put32(at + 4, special || multicast ? 0 : FRAME_NET6_1);
+	put32(at + 8, special || multicast ? 0 : FRAME_NET6_2);
+	put32(at + 12, special ? address >> 24 == 127 : address);
 }
 
 struct mac mac_of(uint32_t address)
@@ -92,14 +127,41 @@ static size_t l4_header_length(const struct segment *segment)
 						   UDP_LENGTH;
 }
 
-static void put_ethernet(uint8_t *at, struct mac to, struct mac from)
+/* Returns the length of what stands before the IP header. */
+static size_t put_ethernet(uint8_t *at, const struct segment *segment)
 {
-	memcpy(at, to.bytes, sizeof(to.bytes));
-	memcpy(at + 6, from.bytes, sizeof(from.bytes));
-	put16(at + 12, 0x0800);
+	uint8_t *type = at + 12;
+
+	memcpy(at, segment->to.bytes, sizeof(segment->to.bytes));
+	memcpy(at + 6, segment->from.bytes, sizeof(segment->from.bytes));
+	for (size_t i = 0; i < segment->tags; i++, type += TAG_LENGTH) {
+		put16(type, i + 1 < segment->tags ? 0x88a8 : 0x8100);
+		put16(type + 2, (uint16_t)(0x6064 + i)); /* priority 3, VLAN 100 and on */
+	}
+	put16(type, frame_family() == WEIR_IPV6 ? 0x86dd : 0x0800);
+	return ETHERNET_LENGTH + TAG_LENGTH * segment->tags;
 }
 
-static void put_ip(uint8_t *ip, const struct segment *segment, size_t l4_length)
+/* Length of the destination options header (RFC 8200 4.6) that holds the options. */
+static size_t extension_length(const struct segment *segment)
+{
+	return segment->options_length ? (segment->options_length + 2 + 7) / 8 * 8 : 0;
+}
+
+static bool is_fragment(const struct segment *segment)
+{
+	return segment->fragment & 0x3fff;
+}
+
+static size_t ip_length(const struct segment *segment)
+{
+	if (frame_family() == WEIR_IPV4)
+		return IP_LENGTH + segment->options_length;
+	return IP6_LENGTH + extension_length(segment) +
+	       (is_fragment(segment) ? IP6_FRAGMENT_LENGTH : 0);
+}
+
+static void put_ip4(uint8_t *ip, const struct segment *segment, size_t l4_length)
 {
 	size_t header = IP_LENGTH + segment->options_length;
 
@@ -117,17 +179,68 @@ static void put_ip(uint8_t *ip, const struct segment *segment, size_t l4_length)
 	put16(ip + 10, slow_checksum(ip, header));
 }
 
-/* The checksum over the pseudo header and @length bytes of TCP or UDP at @l4. */
-static uint16_t l4_checksum(const struct segment *segment, const uint8_t *l4, size_t length)
+static void put_ip6(uint8_t *ip, const struct segment *segment, size_t l4_length)
 {
-	uint8_t all[12 + FRAME_MOST] = { 0 };
+	uint8_t protocol = segment->protocol == PROTOCOL_ICMP ? PROTOCOL_ICMP6 : segment->protocol;
+	size_t header = ip_length(segment), options = extension_length(segment);
+	uint8_t *next = ip + 6, *at = ip + IP6_LENGTH;
 
-	put32(all, segment->source);
-	put32(all + 4, segment->destination);
-	all[9] = segment->protocol;
-	put16(all + 10, (uint16_t)length);
-	memcpy(all + 12, l4, length);
-	return slow_checksum(all, 12 + length);
+	memset(ip, 0, header);
+	ip[0] = (uint8_t)(6 << 4 | segment->tos >> 4);
+	ip[1] = (uint8_t)(segment->tos << 4);
+	put16(ip + 4, (uint16_t)(header - IP6_LENGTH + l4_length));
+	ip[7] = segment->ttl;
+	frame_put_address(ip + 8, segment->source);
+	frame_put_address(ip + 24, segment->destination);
+	if (options) {
+		*next = 60;
+		next = at;
+		at[1] = (uint8_t)(options / 8 - 1);
+		/* PadN, and in it what IPv4 would have as options. */
+		at[2] = 1;
+		at[3] = (uint8_t)(options - 4);
+		memcpy(at + 4, segment->options,
+		       options - 4 < segment->options_length ? options - 4 :
+							       segment->options_length);
+		at += options;
+	}
+	if (is_fragment(segment)) {
+		*next = 44;
+		next = at;
+		put16(at + 2, (uint16_t)((segment->fragment & 0x1fff) << 3 |
+					 (segment->fragment & 0x2000 ? 1 : 0)));
+		put16(at + 4, segment->id);
+		put16(at + 6, FRAME_ID_LOW);
+	}
+	*next = protocol;
+}
+
+static void put_ip(uint8_t *ip, const struct segment *segment, size_t l4_length)
+{
+	if (frame_family() == WEIR_IPV6)
+		put_ip6(ip, segment, l4_length);
+	else
+		put_ip4(ip, segment, l4_length);
+}
+
+/* The checksum over the pseudo header and @length bytes of what it carries at @l4. */
+static uint16_t l4_checksum(const struct segment *segment, uint8_t protocol, const uint8_t *l4,
+			    size_t length)
+{
+	uint8_t all[40 + FRAME_MOST] = { 0 };
+	size_t pseudo = frame_family() == WEIR_IPV6 ? 40 : 12;
+
+	if (frame_family() == WEIR_IPV6) {
+		frame_put_address(all, segment->source);
+		frame_put_address(all + 16, segment->destination);
+	} else {
+		put32(all, segment->source);
+		put32(all + 4, segment->destination);
+	}
+	all[pseudo - (pseudo == 40 ? 1 : 3)] = protocol;
+	put16(all + (pseudo == 40 ? 34 : 10), (uint16_t)length);
+	memcpy(all + pseudo, l4, length);
+	return slow_checksum(all, pseudo + length);
 }
 
 static void put_tcp(uint8_t *tcp, const struct segment *segment)
@@ -161,21 +274,21 @@ static void put_payload(uint8_t *at, const struct segment *segment)
 struct frame frame_of(const struct segment *segment)
 {
 	size_t header = l4_header_length(segment), l4_length = header + segment->payload;
-	size_t l4_offset = ETHERNET_LENGTH + IP_LENGTH + segment->options_length;
-	struct frame frame = { .length = l4_offset + l4_length + segment->padding };
-	uint8_t *l4 = frame.bytes + l4_offset;
+	size_t l3 = ETHERNET_LENGTH + TAG_LENGTH * segment->tags;
+	struct frame frame = { .length = l3 + ip_length(segment) + l4_length + segment->padding };
+	uint8_t *l4 = frame.bytes + l3 + ip_length(segment);
 	bool tcp = segment->protocol == PROTOCOL_TCP;
 	uint16_t checksum;
 
 	assert(frame.length <= FRAME_MOST);
-	put_ethernet(frame.bytes, segment->to, segment->from);
-	put_ip(frame.bytes + ETHERNET_LENGTH, segment, l4_length);
+	put_ethernet(frame.bytes, segment);
+	put_ip(frame.bytes + l3, segment, l4_length);
 	if (tcp)
 		put_tcp(l4, segment);
 	else
 		put_udp(l4, segment);
 	put_payload(l4 + header, segment);
-	checksum = l4_checksum(segment, l4, l4_length);
+	checksum = l4_checksum(segment, segment->protocol, l4, l4_length);
 	if (!tcp && !checksum)
 		checksum = 0xffff;
 	if (!segment->no_checksum)
@@ -184,31 +297,56 @@ struct frame frame_of(const struct segment *segment)
 	return frame;
 }
 
+/* What ICMP of IPv4 says, in ICMPv6 (RFC 792, RFC 4443). */
+static void translate_icmp(uint8_t *type, uint8_t *code)
+{
+	static const struct {
+		uint8_t type, code, type6, code6;
+	} rows[] = {
+		{ 3, 0, 1, 0 },   { 3, 1, 1, 3 },   { 3, 3, 1, 4 },  { 3, 4, 2, 0 },
+		{ 3, 13, 1, 1 },  { 11, 0, 3, 0 },  { 11, 1, 3, 1 }, { 12, 0, 4, 0 },
+		{ 8, 0, 128, 0 }, { 0, 0, 129, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].type == *type && rows[i].code == *code) {
+			*type = rows[i].type6;
+			*code = rows[i].code6;
+			return;
+		}
+	*type = (uint8_t)(200 + *type); /* nothing that anybody knows */
+}
+
 struct frame icmp_message(const struct segment *outer, uint8_t type, uint8_t code, uint32_t rest,
 			  const uint8_t *body, size_t length)
 {
-	size_t offset = ETHERNET_LENGTH + IP_LENGTH + outer->options_length;
+	size_t offset = ETHERNET_LENGTH + TAG_LENGTH * outer->tags + ip_length(outer);
 	struct frame frame = { .length = offset + ICMP_LENGTH + length + outer->padding };
 	uint8_t *icmp = frame.bytes + offset;
 	struct segment header = *outer;
+	bool v6 = frame_family() == WEIR_IPV6;
 
 	assert(frame.length <= FRAME_MOST);
 	header.protocol = PROTOCOL_ICMP;
-	put_ethernet(frame.bytes, outer->to, outer->from);
-	put_ip(frame.bytes + ETHERNET_LENGTH, &header, ICMP_LENGTH + length);
+	put_ip(frame.bytes + put_ethernet(frame.bytes, outer), &header, ICMP_LENGTH + length);
+	if (v6)
+		translate_icmp(&type, &code);
 	icmp[0] = type;
 	icmp[1] = code;
 	put32(icmp + 4, rest);
 	memcpy(icmp + ICMP_LENGTH, body, length);
-	put16(icmp + 2, slow_checksum(icmp, ICMP_LENGTH + length));
+	put16(icmp + 2, v6 ? l4_checksum(outer, PROTOCOL_ICMP6, icmp, ICMP_LENGTH + length) :
+			     slow_checksum(icmp, ICMP_LENGTH + length));
 	memset(icmp + ICMP_LENGTH + length, PADDING_BYTE, outer->padding);
 	return frame;
 }
 
-struct frame icmp_error(struct mac to, struct mac from, uint32_t source, uint32_t destination,
-			uint8_t type, uint8_t code, const struct frame *about)
+static struct frame icmp_about(struct mac to, struct mac from, uint32_t source,
+			       uint32_t destination, uint8_t type, uint8_t code, uint32_t rest,
+			       const struct frame *about)
 {
 	const uint8_t *quoted = about->bytes + ETHERNET_LENGTH;
+	size_t length = (size_t)(quoted[0] & 15) * 4 + QUOTE;
 	struct segment outer = {
 		.to = to,
 		.from = from,
@@ -218,5 +356,21 @@ struct frame icmp_error(struct mac to, struct mac from, uint32_t source, uint32_
 		.fragment = DONT_FRAGMENT,
 	};
 
-	return icmp_message(&outer, type, code, 0, quoted, (size_t)(quoted[0] & 15) * 4 + QUOTE);
+	if (frame_family() == WEIR_IPV6) {
+		length = (IP6_LENGTH + get16(quoted + 4)) & ~3UL;
+		length = length < IP6_QUOTE_MOST ? length : IP6_QUOTE_MOST;
+	}
+	return icmp_message(&outer, type, code, rest, quoted, length);
+}
+
+struct frame icmp_error(struct mac to, struct mac from, uint32_t source, uint32_t destination,
+			uint8_t type, uint8_t code, const struct frame *about)
+{
+	return icmp_about(to, from, source, destination, type, code, 0, about);
+}
+
+struct frame icmp_too_big(struct mac to, struct mac from, uint32_t source, uint32_t destination,
+			  uint32_t mtu, const struct frame *about)
+{
+	return icmp_about(to, from, source, destination, 3, 4, mtu, about);
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi/flow.h"
+
 /*
  * Frames as tests write them down: a description in host order, turned into bytes by code that
  * shares nothing with the datapath. Its checksums are the naive ones of RFC 1071: every byte, one
@@ -13,6 +15,10 @@
 
 #define FRAME_MOST 2048
 #define ETHERNET_LENGTH 14
+/* With WEIR_TEST_FAMILY=6 the same tests are about IPv6: these words stand in front of every address. */
+#define FRAME_NET6_0 0x20010db8
+#define FRAME_NET6_1 0x00010002
+#define FRAME_NET6_2 0xfffe0304
 #define IP4(a, b, c, d) ((uint32_t)(a) << 24 | (b) << 16 | (c) << 8 | (d))
 
 enum { FIN = 0x01, SYN = 0x02, RST = 0x04, PSH = 0x08, ACK = 0x10 };
@@ -22,18 +28,28 @@ struct mac {
 	uint8_t bytes[6];
 };
 
+/* What the test is about. */
+enum weir_family frame_family(void);
+/*
+ * @address in IPv6, 16 bytes: one of the net above; what no host can have becomes one that no host can have:
+ * loopback, multicast, or unspecified.
+ */
+void frame_put_address(uint8_t *at, uint32_t address);
+/* Length of the IP header without options or extension headers. */
+size_t frame_ip_length(void);
+
 struct frame {
 	size_t length;
 	uint8_t bytes[FRAME_MOST];
 };
 
-/* One IPv4 packet that carries a TCP segment or a UDP datagram. */
+/* One IP packet that carries a TCP segment or a UDP datagram. IPv6: options are an extension header. */
 struct segment {
 	struct mac to, from;
 	uint32_t source, destination;
 	uint16_t source_port, destination_port;
 	uint8_t protocol, ttl, tos;
-	uint16_t id, fragment; /* fragment: flags and offset as in the header */
+	uint16_t id, fragment; /* fragment: flags and offset as in the header of IPv4 */
 	size_t options_length; /* multiple of 4 */
 	uint8_t options[40];
 	uint32_t sequence, acknowledgement;
@@ -45,6 +61,7 @@ struct segment {
 	uint8_t seed;
 	bool no_checksum;    /* UDP: checksum field 0 */
 	size_t padding;      /* bytes of 0xa5 after the IP packet */
+	size_t tags;         /* VLAN tags, at most 2 */
 	uint16_t first_word; /* the payload's first two bytes, if not 0 */
 };
 
@@ -62,10 +79,14 @@ struct frame frame_of(const struct segment *segment);
 
 /*
  * An ICMP error from @source to @destination about @about: IP without options, TTL 64, don't
- * fragment, id 0; quotes the IP header of @about and 8 bytes more.
+ * fragment, id 0; quotes the IP header of @about and 8 bytes more, IPv6 as much as 1280 bytes take. Types and
+ * codes are those of IPv4.
  */
 struct frame icmp_error(struct mac to, struct mac from, uint32_t source, uint32_t destination,
 			uint8_t type, uint8_t code, const struct frame *about);
+/* The same: too big, @mtu would get through. */
+struct frame icmp_too_big(struct mac to, struct mac from, uint32_t source, uint32_t destination,
+			  uint32_t mtu, const struct frame *about);
 
 /*
  * An ICMP message in an IP packet with the header of @outer (addresses, MAC addresses, TTL, options, id,

@@ -51,7 +51,10 @@ enum { HOP_GATEWAY = 1, HOP_ON_LINK, HOP_FAR_GATEWAY, HOPS_USED };
 struct world {
 	struct datapath *datapath;
 	const struct datapath_tables *tables;
-	struct weir_flow4 *flows4; /* the same as tables->flows4, but writable */
+	/* The records of the family that the test is about (tables has them read only). */
+	void *flows;
+	uint32_t records;
+	uint32_t first_record; /* id of the first one */
 	uint64_t sent;
 	uint64_t unsent; /* flows that were made by a frame that could not be sent on */
 	struct weir_counters counters; /* as of the last frame */
@@ -109,6 +112,7 @@ void world_gateway(struct world *world, uint32_t address, const char *interface,
 void world_ingress(struct world *world, const char *interface);
 void hop_set(struct world *world, uint32_t hop, const char *interface, uint32_t address,
 	     uint16_t flags);
+/* What the datapath knows @address by, in the family that the test is about. */
 struct weir_address mapped(uint32_t address);
 struct weir_service *service_of(struct world *world, uint32_t id);
 
@@ -130,11 +134,17 @@ void world_read_counters(struct world *world);
 int world_map(const struct world *world, const char *name);
 
 /* The live record of the client's tuple, found by looking at all of them. NULL: none. */
-const struct weir_flow4 *flow_of(const struct world *world, const struct segment *from_client);
-uint32_t flow_id(const struct world *world, const struct weir_flow4 *flow);
+const struct weir_flow *flow_of(const struct world *world, const struct segment *from_client);
+/* Its place among the records, and what the datapath knows it by. */
+uint32_t flow_place(const struct world *world, const struct weir_flow *flow);
+uint32_t flow_id(const struct world *world, const struct weir_flow *flow);
+struct weir_flow *world_flow(const struct world *world, uint32_t place);
+/* Addresses as the tests write them. */
+uint32_t flow_backend(const struct world *world, const struct weir_flow *flow);
+uint32_t flow_snat(const struct world *world, const struct weir_flow *flow);
 
 /* Makes @flow look as if its last packet (UDP: its first too) had come that much earlier. */
-void flow_age(const struct world *world, const struct weir_flow4 *flow, uint32_t jiffies);
+void flow_age(const struct world *world, const struct weir_flow *flow, uint32_t jiffies);
 uint32_t jiffies_of_ms(const struct world *world, uint32_t ms);
 
 /* Compares counts, index and ids with the records. */

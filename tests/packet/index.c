@@ -7,7 +7,7 @@
 
 uint32_t bucket_find(const struct talk *talk, struct weir_index_bucket *bucket, uint32_t *place)
 {
-	_cleanup_close_ int index = world_map(talk->world, "index4");
+	_cleanup_close_ int index = world_map(talk->world, "flow_index");
 	uint32_t id = flow_id(talk->world, talk_flow(talk));
 
 	for (uint32_t i = 0; !bpf_map_lookup_elem(index, &i, bucket); i++)
@@ -24,7 +24,7 @@ uint32_t bucket_find(const struct talk *talk, struct weir_index_bucket *bucket, 
 
 void bucket_read(const struct world *world, uint32_t number, struct weir_index_bucket *bucket)
 {
-	_cleanup_close_ int index = world_map(world, "index4");
+	_cleanup_close_ int index = world_map(world, "flow_index");
 
 	assert_int_equal(bpf_map_lookup_elem(index, &number, bucket), 0);
 }
@@ -32,7 +32,7 @@ void bucket_read(const struct world *world, uint32_t number, struct weir_index_b
 void bucket_write(const struct world *world, uint32_t number,
 		  const struct weir_index_bucket *bucket)
 {
-	_cleanup_close_ int index = world_map(world, "index4");
+	_cleanup_close_ int index = world_map(world, "flow_index");
 
 	assert_int_equal(bpf_map_update_elem(index, &number, bucket, BPF_ANY), 0);
 }

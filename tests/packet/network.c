@@ -23,6 +23,13 @@ static const char *const commands[] = {
 	"ip route add 10.2.0.0/16 via 10.1.0.2",
 	"echo 1 > /proc/sys/net/ipv4/conf/weir0/forwarding",
 	"echo 1 > /proc/sys/net/ipv4/conf/weir1/forwarding",
+	/* The same for IPv6, as mapped() writes the addresses. */
+	"ip address add 2001:db8:1:2:fffe:304:c0a8:b20a/120 dev weir0 nodad",
+	"ip address add 2001:db8:1:2:fffe:304:a01:1/120 dev weir1 nodad",
+	"ip route add 2001:db8:1:2:fffe:304:a00:0/112 via 2001:db8:1:2:fffe:304:c0a8:b202",
+	"ip route add 2001:db8:1:2:fffe:304:a02:0/112 via 2001:db8:1:2:fffe:304:a01:2",
+	"echo 1 > /proc/sys/net/ipv6/conf/weir0/forwarding",
+	"echo 1 > /proc/sys/net/ipv6/conf/weir1/forwarding",
 };
 
 static void die(const char *what)

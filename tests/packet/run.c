@@ -8,6 +8,7 @@
 
 #include "src/base/cleanup.h"
 
+#include "src/datapath/records.h"
 #include "tests/packet/harness.h"
 
 #define NAME(NAME_, name_, help_) #name_,
@@ -136,38 +137,78 @@ int world_map(const struct world *world, const char *name)
 	return -1;
 }
 
-static bool is_live(const struct weir_flow4 *flow)
+static bool is_live(const struct weir_flow *flow)
 {
 	return flow->control.state == WEIR_FLOW_HALF_OPEN ||
 	       flow->control.state == WEIR_FLOW_ESTABLISHED ||
 	       flow->control.state == WEIR_FLOW_CLOSING;
 }
 
-const struct weir_flow4 *flow_of(const struct world *world, const struct segment *from_client)
+struct weir_flow *world_flow(const struct world *world, uint32_t place)
 {
-	bool udp = from_client->protocol == PROTOCOL_UDP;
+	if (frame_family() == WEIR_IPV6)
+		return &((struct weir_flow6 *)world->flows)[place].flow;
+	return &((struct weir_flow4 *)world->flows)[place].flow;
+}
 
-	for (uint32_t i = 0; i < world->tables->records; i++) {
-		const struct weir_flow4 *flow = &world->tables->flows4[i];
+uint32_t flow_place(const struct world *world, const struct weir_flow *flow)
+{
+	if (frame_family() == WEIR_IPV6)
+		return (uint32_t)((const struct weir_flow6 *)flow -
+				  (const struct weir_flow6 *)world->flows);
+	return (uint32_t)((const struct weir_flow4 *)flow -
+			  (const struct weir_flow4 *)world->flows);
+}
 
-		if (is_live(flow) && !!(flow->control.flags & WEIR_FLOW_UDP) == udp &&
-		    flow->client.source == htonl(from_client->source) &&
-		    flow->client.destination == htonl(from_client->destination) &&
-		    flow->client.source_port == htons(from_client->source_port) &&
-		    flow->client.destination_port == htons(from_client->destination_port))
+uint32_t flow_id(const struct world *world, const struct weir_flow *flow)
+{
+	return world->first_record + flow_place(world, flow);
+}
+
+uint32_t flow_backend(const struct world *world, const struct weir_flow *flow)
+{
+	if (frame_family() == WEIR_IPV6)
+		return ntohl(((const struct weir_flow6 *)flow)->backend.source.word[3]);
+	return ntohl(((const struct weir_flow4 *)flow)->backend.source);
+}
+
+uint32_t flow_snat(const struct world *world, const struct weir_flow *flow)
+{
+	if (frame_family() == WEIR_IPV6)
+		return ntohl(((const struct weir_flow6 *)flow)->backend.destination.word[3]);
+	return ntohl(((const struct weir_flow4 *)flow)->backend.destination);
+}
+
+static bool is_from(const struct weir_tuple *tuple, const struct segment *segment)
+{
+	const struct weir_address source = mapped(segment->source);
+	const struct weir_address destination = mapped(segment->destination);
+
+	return tuple->protocol == segment->protocol &&
+	       tuple->source_port == htons(segment->source_port) &&
+	       tuple->destination_port == htons(segment->destination_port) &&
+	       !memcmp(&tuple->source, &source, sizeof(source)) &&
+	       !memcmp(&tuple->destination, &destination, sizeof(destination));
+}
+
+const struct weir_flow *flow_of(const struct world *world, const struct segment *from_client)
+{
+	struct flow_record record;
+
+	for (uint32_t i = 0; i < world->records; i++) {
+		const struct weir_flow *flow = world_flow(world, i);
+
+		if (is_live(flow) &&
+		    records_read(world->tables, world->first_record + i, &record) &&
+		    is_from(&record.client, from_client))
 			return flow;
 	}
 	return NULL;
 }
 
-uint32_t flow_id(const struct world *world, const struct weir_flow4 *flow)
+void flow_age(const struct world *world, const struct weir_flow *flow, uint32_t jiffies)
 {
-	return (uint32_t)(flow - world->tables->flows4);
-}
-
-void flow_age(const struct world *world, const struct weir_flow4 *flow, uint32_t jiffies)
-{
-	struct weir_flow4 *writable = &world->flows4[flow_id(world, flow)];
+	struct weir_flow *writable = world_flow(world, flow_place(world, flow));
 
 	writable->last_seen -= jiffies;
 	if (flow->control.flags & WEIR_FLOW_UDP)

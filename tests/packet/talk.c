@@ -100,10 +100,10 @@ bool talk_has_flow(const struct talk *talk)
 	return flow_of(talk->world, &segment) != NULL;
 }
 
-const struct weir_flow4 *talk_flow(const struct talk *talk)
+const struct weir_flow *talk_flow(const struct talk *talk)
 {
 	struct segment segment = client_segment(talk, 0, 0);
-	const struct weir_flow4 *flow = flow_of(talk->world, &segment);
+	const struct weir_flow *flow = flow_of(talk->world, &segment);
 
 	assert_non_null(flow);
 	return flow;
@@ -121,7 +121,7 @@ void talk_open_with(struct talk *talk, const struct segment *in)
 {
 	struct frame frame_in = frame_of(in), frame_out;
 	struct outcome outcome = world_run(talk->world, &frame_in);
-	const struct weir_flow4 *flow;
+	const struct weir_flow *flow;
 	const struct weir_backend *backend;
 	struct segment out;
 
@@ -133,8 +133,8 @@ void talk_open_with(struct talk *talk, const struct segment *in)
 	talk->backend_id = flow->backend_id;
 	talk->backend = ntohl(backend->address.word[3]);
 	talk->backend_port = ntohs(backend->port);
-	talk->snat = ntohl(flow->backend.destination);
-	talk->snat_port = ntohs(flow->backend.destination_port);
+	talk->snat = flow_snat(talk->world, flow);
+	talk->snat_port = ntohs(flow->backend_ports.destination);
 	out = to_backend(talk, in);
 	frame_out = frame_of(&out);
 	assert_int_equal(outcome.frame.length, frame_out.length);

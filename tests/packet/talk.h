@@ -47,7 +47,7 @@ void talk_establish(struct talk *talk); /* TCP: all of the handshake */
 #define assert_state(talk, state_)                                                                 \
 	assert_int_equal(talk_flow(talk)->control.state, WEIR_FLOW_##state_)
 /* The flow's record; it must be there. */
-const struct weir_flow4 *talk_flow(const struct talk *talk);
+const struct weir_flow *talk_flow(const struct talk *talk);
 bool talk_has_flow(const struct talk *talk);
 
 /* Sends a packet that must be forwarded but change nothing of the flow's state and counts. */

@@ -88,11 +88,12 @@ static void turns_go_on(void **state)
 	for (uint32_t i = 0; i < 9; i++) {
 		assert_int_equal(backend_of(world, CLIENT + i, 30000), first + i % 3);
 		assert_stays(world, CLIENT + i, 31000, first + i % 3);
-		world->tables->runtime->flows_limit = 0; /* nor do they give any back */
+		world->tables->runtime->flows_limit[frame_family()] =
+			0; /* nor do they give any back */
 		syn = tcp_segment(CLIENT + i, 33000, WEIR, PORT, SYN);
 		frame = frame_of(&syn);
 		assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_FLOWS_FULL);
-		world->tables->runtime->flows_limit = 1000;
+		world->tables->runtime->flows_limit[frame_family()] = 1000;
 	}
 }
 

@@ -35,7 +35,7 @@ static void guess_all(struct world *world, guess_fn guess, uint32_t nearest)
 {
 	for (int by_backend = 0; by_backend < 2; by_backend++) {
 		struct talk talk = talk_tcp(world, CLIENT, (uint16_t)(40000 + by_backend));
-		struct weir_sweep all = { .count = world->tables->records };
+		struct weir_sweep all = { .first = world->first_record, .count = world->records };
 
 		talk_establish(&talk);
 		for (uint32_t i = 1; i < STEPS; i++)

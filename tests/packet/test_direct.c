@@ -11,7 +11,7 @@
 
 /* Modes dsr and ipip: each frame that leaves is compared whole with one built by other code. */
 
-enum { UNREACHABLE = 3, FRAGMENTATION_NEEDED = 4, TIME_EXCEEDED = 11, OUTER = 20, IPIP = 4 };
+enum { UNREACHABLE = 3, FRAGMENTATION_NEEDED = 4, TIME_EXCEEDED = 11, IPIP = 4, IP6IP6 = 41 };
 enum { DIRECT = 20, DATAGRAMS, PORT = 9000 };
 
 #define MTU 1500
@@ -24,7 +24,8 @@ static void serve(struct world *world, enum weir_mode mode, enum weir_scheduler 
 	const uint32_t snat = WEIR;
 
 	for (uint32_t i = 0; i < 2; i++) {
-		uint32_t service = world_service(world, DIRECT + i, WEIR, PORT, protocols[i], 0);
+		uint32_t service = world_service(world, DIRECT + i, WEIR, PORT, protocols[i],
+						 WEIR_SERVICE_OUTER_FIXED);
 		struct slot_candidate both[2] = {
 			{ world_backend(world, service, BACKEND_1, PORT), 1, 0 },
 			{ world_backend(world, service, BACKEND_2, PORT), 1, 0 },
@@ -52,6 +53,18 @@ static struct segment next_of(const struct segment *syn, uint8_t flags, size_t p
 	return next;
 }
 
+static struct weir_tuple tuple_of(const struct segment *segment)
+{
+	return (struct weir_tuple){
+		.source = mapped(segment->source),
+		.destination = mapped(segment->destination),
+		.source_port = htons(segment->source_port),
+		.destination_port = htons(segment->destination_port),
+		.protocol = segment->protocol,
+		.family = frame_family(),
+	};
+}
+
 /* What @in must look like on its way to @backend: two MAC addresses and the TTL. */
 static struct frame routed(const struct segment *in, uint32_t backend)
 {
@@ -63,24 +76,37 @@ static struct frame routed(const struct segment *in, uint32_t backend)
 	return frame_of(&out);
 }
 
-/* The same with the outer header in front. */
+/* The same with the outer header in front, of the test's family as well. */
 static struct frame encapsulated(const struct segment *in, uint32_t backend)
 {
 	struct frame inner = routed(in, backend), out = inner;
-	uint8_t *ip = out.bytes + ETHERNET_LENGTH;
+	size_t l3 = ETHERNET_LENGTH + 4 * in->tags, outer = frame_ip_length();
+	struct weir_address from = mapped(WEIR), to = mapped(backend);
+	const struct weir_tuple tuple = tuple_of(in);
+	uint32_t label = weir_hash_tuple(&tuple);
+	uint8_t *ip = out.bytes + l3;
 
-	out.length += OUTER;
-	memmove(ip + OUTER, inner.bytes + ETHERNET_LENGTH, inner.length - ETHERNET_LENGTH);
-	memset(ip, 0, OUTER);
+	out.length += outer;
+	memmove(ip + outer, inner.bytes + l3, inner.length - l3);
+	memset(ip, 0, outer);
+	if (frame_family() == WEIR_IPV6) {
+		put32(ip, (uint32_t)(6 << 28 | in->tos << 20) | (label & 0xfffff));
+		put16(ip + 4, (uint16_t)(get16(ip + outer + 4) + outer));
+		ip[6] = IP6IP6;
+		ip[7] = 64;
+		memcpy(ip + 8, &from, sizeof(from));
+		memcpy(ip + 24, &to, sizeof(to));
+		return out;
+	}
 	ip[0] = 0x45;
 	ip[1] = in->tos;
-	put16(ip + 2, (uint16_t)(get16(ip + OUTER + 2) + OUTER));
+	put16(ip + 2, (uint16_t)(get16(ip + outer + 2) + outer));
 	put16(ip + 6, 0x4000);
 	ip[8] = 64;
 	ip[9] = IPIP;
-	put32(ip + 12, WEIR);
-	put32(ip + 16, backend);
-	put16(ip + 10, slow_checksum(ip, OUTER));
+	memcpy(ip + 12, &from.word[3], 4);
+	memcpy(ip + 16, &to.word[3], 4);
+	put16(ip + 10, slow_checksum(ip, outer));
 	return out;
 }
 
@@ -99,35 +125,33 @@ static struct frame expected(const struct world *world, const struct segment *in
 		world_send(world, &frame_in_, reason, XDP_TX, &frame_out_);                        \
 	} while (0)
 
-static struct weir_tuple4 tuple_of(const struct segment *segment)
-{
-	return (struct weir_tuple4){
-		.source = htonl(segment->source),
-		.destination = htonl(segment->destination),
-		.source_port = htons(segment->source_port),
-		.destination_port = htons(segment->destination_port),
-		.protocol = segment->protocol,
-	};
-}
-
 /* Makes the session look as if its last packet had come that much earlier. */
 static void age(struct world *world, const struct segment *segment, uint32_t jiffies)
 {
-	const struct weir_tuple4 tuple = tuple_of(segment);
-	_cleanup_close_ int map = world_map(world, "sessions");
+	bool v6 = frame_family() == WEIR_IPV6;
+	const struct weir_tuple tuple = tuple_of(segment);
+	const struct weir_tuple4 tuple4 = {
+		.source = tuple.source.word[3],
+		.destination = tuple.destination.word[3],
+		.source_port = tuple.source_port,
+		.destination_port = tuple.destination_port,
+		.protocol = tuple.protocol,
+	};
+	const void *key = v6 ? (const void *)&tuple : &tuple4;
+	_cleanup_close_ int map = world_map(world, v6 ? "sessions6" : "sessions4");
 	struct weir_session session;
 
-	assert_int_equal(bpf_map_lookup_elem(map, &tuple, &session), 0);
+	assert_int_equal(bpf_map_lookup_elem(map, key, &session), 0);
 	session.last_seen -= jiffies;
-	assert_int_equal(bpf_map_update_elem(map, &tuple, &session, BPF_ANY), 0);
+	assert_int_equal(bpf_map_update_elem(map, key, &session, BPF_ANY), 0);
 }
 
 /* The backend that the hash of the tuple names, in the slots of the service. */
 static uint32_t by_hash(struct world *world, const struct segment *segment)
 {
-	const struct weir_tuple4 tuple = tuple_of(segment);
+	const struct weir_tuple tuple = tuple_of(segment);
 	const union weir_range range = service_of(world, DIRECT)->slots;
-	uint32_t place = weir_hash_scale(weir_hash_tuple4(&tuple), range.length);
+	uint32_t place = weir_hash_scale(weir_hash_tuple(&tuple), range.length);
 	uint32_t id = world->tables->slots[range.offset + place].backend;
 
 	return ntohl(world->tables->backends[id].address.word[3]);
@@ -343,46 +367,76 @@ static void last_hop(void **state)
 	}
 }
 
-/* The largest packet that fits, then one byte more: told of if it asks to be. */
+/* The largest packet that fits, then one byte more: told of if it asks to be, as all of IPv6 do. */
 static void too_big(void **state)
 {
+	bool v6 = frame_family() == WEIR_IPV6;
 	struct world *world = *state;
+	size_t room = MTU - 2 * frame_ip_length();
 	struct segment data = tcp_segment(CLIENT, 40000, WEIR, PORT, ACK);
-	struct segment datagram = udp_datagram(CLIENT, 40000, WEIR, PORT, MTU - OUTER - 27);
+	struct segment datagram = udp_datagram(CLIENT, 40000, WEIR, PORT, room - 8 + 1);
 	struct frame in, out;
-	uint8_t *icmp;
 
 	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
-	data.payload = MTU - OUTER - 40;
+	data.payload = room - 20;
 	send_to(world, &data, WEIR_REASON_HASHED, by_hash(world, &data));
 	data.payload++;
 	in = frame_of(&data);
-	out = icmp_error(data.from, data.to, WEIR, CLIENT, UNREACHABLE, FRAGMENTATION_NEEDED, &in);
-	icmp = out.bytes + ETHERNET_LENGTH + 20;
-	put16(icmp + 6, MTU - OUTER);
-	put16(icmp + 2, 0);
-	put16(icmp + 2, slow_checksum(icmp, out.length - ETHERNET_LENGTH - 20));
+	out = icmp_too_big(data.from, data.to, WEIR, CLIENT, (uint32_t)(MTU - frame_ip_length()),
+			   &in);
 	world_send(world, &in, WEIR_REASON_TOO_BIG, XDP_TX, &out);
 	world->tables->runtime->icmp_rate = 0;
 	world_send(world, &in, WEIR_REASON_TOO_BIG_SILENT, XDP_DROP, NULL);
 	datagram.fragment = 0;
 	in = frame_of(&datagram);
-	world_send(world, &in, WEIR_REASON_TOO_BIG_NO_DF, XDP_DROP, NULL);
+	world_send(world, &in, v6 ? WEIR_REASON_TOO_BIG_SILENT : WEIR_REASON_TOO_BIG_NO_DF,
+		   XDP_DROP, NULL);
 	datagram.payload--;
 	send_to(world, &datagram, WEIR_REASON_NEW_FLOW, by_hash(world, &datagram));
 	assert_int_equal(total(world, BACKEND_1) + total(world, BACKEND_2), 0);
 }
 
-/* Fragments of these modes stay with the host: the later ones could not follow the first. */
-static void a_first_fragment(void **state)
+/* The later ones go the way of the first one, whatever the scheduler says now; unknown ones pass. */
+static void fragments(struct world *world, enum weir_mode mode)
 {
-	struct segment in = udp_datagram(CLIENT, 40000, WEIR, PORT, 100);
-	struct frame frame;
+	struct segment first = udp_datagram(CLIENT, 40000, WEIR, PORT, 96), later = first;
+	struct frame in;
 
-	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
-	in.fragment = 0x2000;
-	frame = frame_of(&in);
-	world_send(*state, &frame, WEIR_REASON_FRAGMENT, XDP_PASS, NULL);
+	serve(world, mode, WEIR_SCHEDULER_RR);
+	first.fragment = 0x2000;
+	later.fragment = 0x2000 | 13;
+	later.source_port = later.destination_port = 0;
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t backend = i ? BACKEND_2 : BACKEND_1;
+
+		later.id = first.id = (uint16_t)(0x200 + 10 * i);
+		in = frame_of(&later);
+		world_send(world, &in, WEIR_REASON_FRAGMENT, XDP_PASS, NULL);
+		first.source_port++;
+		send_to(world, &first, WEIR_REASON_NEW_FLOW, backend);
+		send_to(world, &later, WEIR_REASON_LATER_FRAGMENT, backend);
+		later.id++;
+		in = frame_of(&later);
+		world_send(world, &in, WEIR_REASON_FRAGMENT, XDP_PASS, NULL);
+		later.id--;
+	}
+	later.ttl = 1;
+	in = frame_of(&later);
+	world_send(world, &in, WEIR_REASON_TTL_EXCEEDED_SILENT, XDP_DROP, NULL);
+	later.ttl = 64;
+	backend_at(world, DATAGRAMS, BACKEND_2)->use = WEIR_BACKEND_CUT;
+	in = frame_of(&later);
+	world_send(world, &in, WEIR_REASON_FRAGMENT, XDP_PASS, NULL);
+}
+
+static void fragments_dsr(void **state)
+{
+	fragments(*state, WEIR_MODE_DSR);
+}
+
+static void fragments_ipip(void **state)
+{
+	fragments(*state, WEIR_MODE_IPIP);
 }
 
 static void refused(void **state)
@@ -450,6 +504,7 @@ static void outer_sources(void **state)
 {
 	const uint32_t addresses[] = { WEIR, WEIR + 1 };
 	struct world *world = *state;
+	size_t last_of_source = ETHERNET_LENGTH + (frame_family() == WEIR_IPV6 ? 23 : 15);
 	uint32_t seen[2] = { 0 };
 
 	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
@@ -460,7 +515,7 @@ static void outer_sources(void **state)
 		uint8_t last[2];
 
 		for (int i = 0; i < 2; i++)
-			last[i] = world_run(world, &frames[i]).frame.bytes[ETHERNET_LENGTH + 15];
+			last[i] = world_run(world, &frames[i]).frame.bytes[last_of_source];
 		assert_int_equal(last[0], last[1]);
 		assert_in_range(last[0], 10, 11);
 		seen[last[0] - 10]++;
@@ -483,7 +538,8 @@ int main(void)
 		world_test(last_hop),
 		world_test(too_big),
 		world_test(refused),
-		world_test(a_first_fragment),
+		world_test(fragments_dsr),
+		world_test(fragments_ipip),
 		world_test(an_old_session),
 		world_test(no_headroom),
 		world_test(outer_sources),

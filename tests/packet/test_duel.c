@@ -186,8 +186,11 @@ static void prepare_expiry(struct duel *duel, uint16_t port)
 
 	prepare_promotion(duel, port);
 	/* Nothing has been freed yet: records are taken in order. */
-	duel->sweep = (struct weir_sweep){ .first = shared->records - 1, .count = 1 };
-	duel->world->flows4[duel->sweep.first].last_seen -= 2;
+	duel->sweep = (struct weir_sweep){
+		.first = duel->world->first_record + shared->records[frame_family()] - 1,
+		.count = 1,
+	};
+	world_flow(duel->world, duel->sweep.first & ~WEIR_RECORD_V6)->last_seen -= 2;
 }
 
 static void promotion_against_expiry(void **state)
@@ -271,7 +274,8 @@ static void new_syn_on_both(void **state)
 static void prepare_take_over(struct duel *duel, uint16_t port)
 {
 	struct talk one, two;
-	struct weir_sweep all = { .count = duel->world->tables->records };
+	struct weir_sweep all = { .first = duel->world->first_record,
+				  .count = duel->world->records };
 
 	prepare_closing(duel, 3000);
 	datapath_sweep(duel->world->datapath, &all);
@@ -289,8 +293,8 @@ static void take_over_and_end(struct duel *duel)
 	send_first(duel);
 	meet(&duel->done[0], &duel->done[1], atomic_load(&duel->ready[0]));
 	/* One of them got it, and ends now: the port is free for the next round. */
-	for (uint32_t i = 0; i < world->tables->records; i++) {
-		const struct weir_flow4 *flow = &world->tables->flows4[i];
+	for (uint32_t i = 0; i < world->records; i++) {
+		const struct weir_flow *flow = world_flow(world, i);
 		struct weir_sweep one = { .first = i, .count = 1 };
 
 		if (flow->control.state != WEIR_FLOW_HALF_OPEN)

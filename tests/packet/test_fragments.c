@@ -97,7 +97,7 @@ static void new_flow(void **state)
 	struct talk talk = talk_udp(world, CLIENT, 40000);
 	struct segment in = client_segment(&talk, 0, 1000), out;
 	struct frame first, expected;
-	const struct weir_flow4 *flow;
+	const struct weir_flow *flow;
 	struct outcome outcome;
 
 	in.fragment = 0;
@@ -105,10 +105,10 @@ static void new_flow(void **state)
 	outcome = world_run(world, &first);
 	assert_int_equal(outcome.reason, WEIR_REASON_NEW_FLOW);
 	flow = talk_flow(&talk);
-	talk.backend = ntohl(flow->backend.source);
-	talk.backend_port = ntohs(flow->backend.source_port);
-	talk.snat = ntohl(flow->backend.destination);
-	talk.snat_port = ntohs(flow->backend.destination_port);
+	talk.backend = flow_backend(world, flow);
+	talk.backend_port = ntohs(flow->backend_ports.source);
+	talk.snat = flow_snat(world, flow);
+	talk.snat_port = ntohs(flow->backend_ports.destination);
 	out = out_of(&talk, &in, true, 0);
 	expected = piece(&out, 0, 512);
 	assert_int_equal(outcome.frame.length, expected.length);
@@ -195,7 +195,7 @@ static void flow_over(void **state)
 {
 	struct world *world = *state;
 	struct talk talk = talk_udp(world, CLIENT, 40000);
-	struct weir_flow4 *flow;
+	struct weir_flow *flow;
 	struct segment in;
 	struct frame frame;
 
@@ -204,7 +204,7 @@ static void flow_over(void **state)
 	in.fragment = 0;
 	sent(&talk, &in, true, 0, 504, next_id(world));
 	frame = piece(&in, 504, 504);
-	flow = &world->flows4[flow_id(world, talk_flow(&talk))];
+	flow = world_flow(world, flow_place(world, talk_flow(&talk)));
 	flow->control.generation++;
 	passes(world, &frame);
 	flow->control.generation--;

@@ -83,8 +83,8 @@ static struct frame error_out(const struct error_case *error)
 static void forwarded(const struct error_case *error)
 {
 	struct frame in = error_in(error), out = error_out(error);
-	const struct weir_flow4 *flow = talk_flow(error->talk);
-	struct weir_flow4 before = *flow;
+	const struct weir_flow *flow = talk_flow(error->talk);
+	struct weir_flow before = *flow;
 
 	world_send(error->talk->world, &in, WEIR_REASON_ICMP_ERROR, error->talk->sends, &out);
 	assert_memory_equal(flow, &before, sizeof(before));
@@ -427,9 +427,9 @@ static void killed_passes(void **state)
 	talk_establish(&talk);
 	error = plain_error(&talk);
 	in = error_in(&error);
-	world->flows4[flow_id(world, talk_flow(&talk))].control.generation++;
+	world_flow(world, flow_place(world, talk_flow(&talk)))->control.generation++;
 	passes(world, &in);
-	world->flows4[flow_id(world, talk_flow(&talk))].control.generation--;
+	world_flow(world, flow_place(world, talk_flow(&talk)))->control.generation--;
 	forwarded(&error);
 }
 

@@ -54,7 +54,7 @@ static void full_bucket(void **state)
 	struct world *world = *state;
 	struct talk talk = talk_tcp(world, CLIENT, 40000);
 	struct segment syn = client_segment(&talk, SYN, 0);
-	struct weir_sweep sweep = { .count = world->tables->records };
+	struct weir_sweep sweep = { .first = world->first_record, .count = world->records };
 	struct weir_index_bucket bucket, crowded = { .end = WEIR_INDEX_ENTRIES };
 	struct frame frame = frame_of(&syn);
 	uint32_t number, place;
@@ -105,7 +105,7 @@ static void flow_in_the_making(void **state)
 	struct world *world = *state;
 	struct talk talk = talk_tcp(world, CLIENT, 40000);
 	struct segment syn = client_segment(&talk, SYN, 0);
-	struct weir_sweep sweep = { .count = world->tables->records };
+	struct weir_sweep sweep = { .first = world->first_record, .count = world->records };
 	struct frame frame = frame_of(&syn);
 	struct weir_index_bucket bucket;
 	union weir_index own;

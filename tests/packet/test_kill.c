@@ -10,11 +10,12 @@ static uint32_t kill_all(struct world *world, struct weir_kill filter)
 {
 	uint32_t killed = 0;
 
-	for (filter.first = 0; filter.first < world->tables->records;) {
-		filter.count = world->tables->records - filter.first;
+	for (uint32_t place = 0; place < world->records;) {
+		filter.first = world->first_record + place;
+		filter.count = world->records - place;
 		assert_int_equal(datapath_kill(world->datapath, &filter), 0);
-		assert_in_range(filter.count, 1, world->tables->records - filter.first);
-		filter.first += filter.count;
+		assert_in_range(filter.count, 1, world->records - place);
+		place += filter.count;
 		killed += filter.killed;
 	}
 	return killed;
@@ -24,8 +25,8 @@ static uint32_t killed_flows(struct world *world)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < world->tables->records; i++)
-		count += world->tables->flows4[i].control.state == WEIR_FLOW_KILLED;
+	for (uint32_t i = 0; i < world->records; i++)
+		count += world_flow(world, i)->control.state == WEIR_FLOW_KILLED;
 	return count;
 }
 
@@ -162,7 +163,7 @@ static void udp_is_gone_at_once(void **state)
 	assert_int_equal(kill_all(world, all), 2);
 	assert_flows(world, 0, 0, 0);
 	assert_int_equal(killed_flows(world), 0);
-	assert_int_equal(world->tables->shared->udp_established, 0);
+	assert_int_equal(world->tables->shared->udp_established[frame_family()], 0);
 	talk_open(&fresh); /* anew */
 }
 
@@ -197,8 +198,8 @@ static void no_quarantine(void **state)
 	kill_all(world, all);
 	talk.client_next += 100000;
 	talk_open(&talk);
-	for (uint32_t i = 0; i < world->tables->records; i++)
-		assert_int_not_equal(world->tables->flows4[i].control.state, WEIR_FLOW_QUARANTINE);
+	for (uint32_t i = 0; i < world->records; i++)
+		assert_int_not_equal(world_flow(world, i)->control.state, WEIR_FLOW_QUARANTINE);
 }
 
 /* Stays for tcp_close from the last packet, whatever it was before. */
@@ -207,9 +208,9 @@ static void expires(void **state)
 	struct talk talk = talk_tcp(*state, CLIENT, 40000);
 	struct world *world = *state;
 	uint32_t hz = world->tables->runtime->hz;
-	struct weir_sweep walk = { .count = world->tables->records };
+	struct weir_sweep walk = { .first = world->first_record, .count = world->records };
 	struct weir_kill all = { 0 };
-	const struct weir_flow4 *flow;
+	const struct weir_flow *flow;
 	struct segment in;
 
 	service_of(world, WEB)->timeouts.tcp_close = 20 * hz;
@@ -224,11 +225,13 @@ static void expires(void **state)
 	in = client_segment(&talk, ACK, 0);
 	answered(world, &in, talk.backend_next, 0, RST);
 	flow_age(world, flow, 19 * hz);
-	walk.count = world->tables->records;
+	walk.first = world->first_record;
+	walk.count = world->records;
 	assert_int_equal(datapath_sweep(world->datapath, &walk), 0);
 	assert_int_equal(walk.expired, 0);
 	flow_age(world, flow, 2 * hz);
-	walk.count = world->tables->records;
+	walk.first = world->first_record;
+	walk.count = world->records;
 	assert_int_equal(datapath_sweep(world->datapath, &walk), 0);
 	assert_int_equal(walk.expired, 1);
 	assert_int_equal(killed_flows(world), 0);
@@ -251,14 +254,14 @@ static void filters(void **state)
 	talk_open(&dns);
 	assert_int_equal(kill_all(world, (struct weir_kill){ .service_id = EMPTY_TCP }), 0);
 	assert_int_equal(kill_all(world, (struct weir_kill){ .backend_id = 5 }), 0);
-	assert_int_equal(kill_all(world, (struct weir_kill){ .client = htonl(FAR_CLIENT) }), 0);
+	assert_int_equal(kill_all(world, (struct weir_kill){ .client = mapped(FAR_CLIENT) }), 0);
 	assert_int_equal(kill_all(world, (struct weir_kill){ .client_port = htons(1) }), 0);
 	assert_int_equal(kill_all(world, (struct weir_kill){ .service_id = DNS, .backend_id = 1 }),
 			 0);
 	assert_flows(world, 1, 4, 0);
 	assert_int_equal(kill_all(world, (struct weir_kill){ .service_id = DNS }), 1);
 	assert_flows(world, 0, 4, 0);
-	assert_int_equal(kill_all(world, (struct weir_kill){ .client = htonl(CLIENT),
+	assert_int_equal(kill_all(world, (struct weir_kill){ .client = mapped(CLIENT),
 							     .client_port = htons(41000) }),
 			 1);
 	assert_false(talk_has_flow(&web[1]));
@@ -273,7 +276,7 @@ static void filters(void **state)
 static void in_chunks(void **state)
 {
 	struct world *world = world_open(2000, 2000);
-	struct weir_kill chunk = { .first = 10, .count = 5 };
+	struct weir_kill chunk = { .first = world->first_record + 10, .count = 5 };
 
 	for (uint16_t i = 0; i < 1500; i++) {
 		struct segment syn = tcp_segment(CLIENT, (uint16_t)(10000 + i), WEIR, 8000, SYN);
@@ -285,7 +288,7 @@ static void in_chunks(void **state)
 	assert_int_equal(chunk.killed, 5);
 	assert_int_equal(chunk.count, 5);
 	assert_int_equal(killed_flows(world), 5);
-	chunk = (struct weir_kill){ .count = 2000 };
+	chunk = (struct weir_kill){ .first = world->first_record, .count = 2000 };
 	assert_int_equal(datapath_kill(world->datapath, &chunk), 0);
 	assert_int_equal(chunk.killed, WEIR_KILL_MOST);
 	assert_int_equal(chunk.count, WEIR_KILL_MOST + 5);

@@ -30,14 +30,14 @@ static struct talk talk_number(struct world *world, uint32_t number)
 {
 	struct talk talk = talk_tcp(world, IP4(10, 0, 16, 0) + number / PORTS_PER_CLIENT,
 				    (uint16_t)(FIRST_PORT + number % PORTS_PER_CLIENT));
-	const struct weir_flow4 *flow = &world->tables->flows4[number];
+	const struct weir_flow *flow = world_flow(world, number);
 
 	talk.client_next++;
 	talk.backend_id = flow->backend_id;
-	talk.backend = ntohl(flow->backend.source);
-	talk.backend_port = ntohs(flow->backend.source_port);
-	talk.snat = ntohl(flow->backend.destination);
-	talk.snat_port = ntohs(flow->backend.destination_port);
+	talk.backend = flow_backend(world, flow);
+	talk.backend_port = ntohs(flow->backend_ports.source);
+	talk.snat = flow_snat(world, flow);
+	talk.snat_port = ntohs(flow->backend_ports.destination);
 	return talk;
 }
 
@@ -91,8 +91,8 @@ static struct walk walk(struct world *world)
 
 	memset(world->tables->audits, 0,
 	       world->tables->sizes.backends * sizeof(*world->tables->audits));
-	for (uint32_t first = 0; first < world->tables->records;) {
-		struct weir_sweep chunk = { .first = first, .count = CHUNK };
+	for (uint32_t first = 0; first < world->records;) {
+		struct weir_sweep chunk = { .first = world->first_record + first, .count = CHUNK };
 		double start = now_ms(), took;
 
 		assert_int_equal(datapath_sweep(world->datapath, &chunk), 0);
@@ -154,7 +154,7 @@ static void one_million(void **state)
 	assert_true(bytes <= MOST_BYTES);
 	assert_int_equal(result.sum.established, FLOWS);
 	assert_int_equal(result.sum.expired + result.sum.freed + result.sum.half_open, 0);
-	assert_int_equal(tables->shared->records, FLOWS);
+	assert_int_equal(tables->shared->records[frame_family()], FLOWS);
 	for (uint32_t id = 1; id <= 2; id++) {
 		assert_int_equal(tables->loads[id].established, FLOWS / 2);
 		assert_int_equal(tables->loads[id].snat_ports, FLOWS / 2);
@@ -172,7 +172,7 @@ static void one_million(void **state)
 	result = walk(world);
 	print_walk("walk in which all are freed", &result);
 	assert_int_equal(result.sum.freed, FLOWS);
-	assert_int_equal(tables->shared->records, 0);
+	assert_int_equal(tables->shared->records[frame_family()], 0);
 	world_close(world);
 }
 

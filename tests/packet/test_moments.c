@@ -18,7 +18,8 @@ static uint64_t entry_of(const struct talk *talk)
 /* With this control word: a SYN is dropped, all else has no flow, and the entry stays as it is. */
 static void out_of_sight(struct world *world, struct talk *talk, union weir_flow_control moment)
 {
-	union weir_flow_control *control = &world->flows4[flow_id(world, talk_flow(talk))].control;
+	union weir_flow_control *control =
+		&world_flow(world, flow_place(world, talk_flow(talk)))->control;
 	const union weir_flow_control own = *control;
 	uint64_t entry = entry_of(talk);
 	struct segment segment;
@@ -78,8 +79,8 @@ static void generations_wrap(void **state)
 	struct talk talk = talk_tcp(world, CLIENT, 40000);
 	union weir_flow_control moment;
 
-	for (uint32_t i = 0; i < world->tables->records; i++)
-		world->flows4[i].control.generation = UINT16_MAX;
+	for (uint32_t i = 0; i < world->records; i++)
+		world_flow(world, i)->control.generation = UINT16_MAX;
 	talk_establish(&talk);
 	assert_int_equal(talk_flow(&talk)->control.generation, 0);
 	moment = talk_flow(&talk)->control;
@@ -98,13 +99,13 @@ static void failures_leave_no_trace(void **state)
 	uint32_t count = world->tables->snat_ports[0].count;
 
 	world->tables->snat_ports[0].count = 0;
-	for (uint32_t i = 0; i < 2 * world->tables->records; i++)
+	for (uint32_t i = 0; i < 2 * world->records; i++)
 		assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_SNAT_EXHAUSTED);
-	for (uint32_t i = 0; i < world->tables->records; i++) {
-		assert_int_equal(world->tables->flows4[i].control.generation, 2);
-		assert_int_equal(world->tables->flows4[i].control.state, WEIR_FLOW_FREE);
+	for (uint32_t i = 0; i < world->records; i++) {
+		assert_int_equal(world_flow(world, i)->control.generation, 2);
+		assert_int_equal(world_flow(world, i)->control.state, WEIR_FLOW_FREE);
 	}
-	assert_int_equal(world->tables->shared->records, 0);
+	assert_int_equal(world->tables->shared->records[frame_family()], 0);
 	world->tables->snat_ports[0].count = count;
 	talk_establish(&talk);
 	assert_int_equal(talk_flow(&talk)->control.generation, 3);

@@ -61,10 +61,13 @@ static struct frame version_6_as_ipv4(void)
 	return frame;
 }
 
-static struct frame vlan(void)
+static struct frame three_vlan_tags(void)
 {
-	struct frame frame = syn_to(WEIR, 8000);
+	struct segment segment = tcp_segment(CLIENT, 40000, WEIR, 8000, SYN);
+	struct frame frame;
 
+	segment.tags = 2;
+	frame = frame_of(&segment);
 	memmove(frame.bytes + 16, frame.bytes + 12, frame.length - 12);
 	put16(frame.bytes + 12, 0x8100);
 	put16(frame.bytes + 14, 42);
@@ -303,9 +306,9 @@ static struct frame fragment_to_web_without_service(void)
 
 static const struct row rows[] = {
 	PASSES("ARP request", NULL, arp, NOT_IP),
-	PASSES("IPv6", NULL, ipv6, NOT_IP),
+	PASSES("IPv6", NULL, ipv6, NOT_TCP_UDP),
 	PASSES("version 6 in an IPv4 frame", NULL, version_6_as_ipv4, NOT_IP),
-	PASSES("VLAN-tagged SYN to a service", NULL, vlan, NOT_IP),
+	PASSES("SYN behind three VLAN tags", NULL, three_vlan_tags, NOT_IP),
 	PASSES("Ethernet header alone", NULL, ethernet_alone, NOT_IP),
 	PASSES("ICMP echo to the service address", NULL, echo_request, NOT_TCP_UDP),
 	PASSES("ICMP error to the service address", NULL, port_unreachable_to_service, NOT_TCP_UDP),

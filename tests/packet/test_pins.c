@@ -72,7 +72,7 @@ static void sizes_are_those_of_the_tables(void **state)
 	struct datapath_sizes smaller = world_sizes(FLOWS / 2, HALF_OPEN / 2);
 	const struct datapath_tables *tables;
 	struct datapath *datapath = open_pins(false);
-	uint32_t records = datapath_tables(datapath)->records;
+	uint32_t records = datapath_tables(datapath)->records[frame_family()];
 	struct error error;
 	bool adopted;
 
@@ -84,7 +84,7 @@ static void sizes_are_those_of_the_tables(void **state)
 	assert_true(adopted);
 	tables = datapath_tables(datapath);
 	assert_memory_equal(&tables->sizes, usual_sizes(), sizeof(tables->sizes));
-	assert_int_equal(tables->records, records);
+	assert_int_equal(tables->records[frame_family()], records);
 	assert_string_equal(tables->service_names[63].text, "web");
 	/* Whoever listened is gone. */
 	assert_int_equal(tables->runtime->trace, 0);

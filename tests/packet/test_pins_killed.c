@@ -56,7 +56,7 @@ static void killed_at_work(void **state)
 	assert_int_equal(waitpid(child, NULL, 0), child);
 
 	talk.world = &world;
-	world.flows4 = NULL;
+	world.flows = NULL;
 	world.datapath = NULL;
 	world_use(&world, open_pins(true));
 	assert_int_equal(datapath_attached(world.datapath, &ifindex, 1), 1);

@@ -170,7 +170,7 @@ static void hundred_percent(uint32_t period)
 		talk_backend(&talk, ACK | PSH, 500);
 		talk_client(&talk, ACK | PSH, 50);
 	}
-	assert_int_equal(world->tables->shared->records, PORTS);
+	assert_int_equal(world->tables->shared->records[frame_family()], PORTS);
 	assert_flows(world, PORTS - 1, 1, 0);
 	world_close(world);
 }
@@ -194,7 +194,7 @@ static uint16_t release(struct world *world, uint16_t client_port)
 	talk.backend = BACKEND_1;
 	talk.backend_port = 80;
 	talk.snat = WEIR;
-	talk.snat_port = ntohs(talk_flow(&talk)->backend.destination_port);
+	talk.snat_port = ntohs(talk_flow(&talk)->backend_ports.destination);
 	talk_client_with(&talk, &reset);
 	flow_age(world, talk_flow(&talk), jiffies_of_ms(world, 4000000));
 	one.first = flow_id(world, talk_flow(&talk));
@@ -357,13 +357,13 @@ static uint32_t open_all(struct world *world, uint32_t from, uint32_t address, u
 		struct segment syn = client_segment(&talk, SYN, 0);
 		struct frame frame = frame_of(&syn);
 		enum weir_reason reason = world_run(world, &frame).reason;
-		const struct weir_flow4 *flow = flow_of(world, &syn);
+		const struct weir_flow *flow = flow_of(world, &syn);
 
 		if (reason == WEIR_REASON_SNAT_EXHAUSTED)
 			return i;
 		assert_int_equal(reason, WEIR_REASON_NEW_FLOW);
-		assert_int_equal(ntohl(flow->backend.destination), address);
-		assert_in_range(ntohs(flow->backend.destination_port), first, last);
+		assert_int_equal(flow_snat(world, flow), address);
+		assert_in_range(ntohs(flow->backend_ports.destination), first, last);
 	}
 }
 

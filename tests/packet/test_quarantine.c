@@ -10,7 +10,7 @@ enum { TIME_WAIT_S = 60, CLOSE_S = 10 };
 
 static struct weir_sweep sweep(struct world *world)
 {
-	struct weir_sweep result = { .count = world->tables->records };
+	struct weir_sweep result = { .first = world->first_record, .count = world->records };
 
 	assert_int_equal(datapath_sweep(world->datapath, &result), 0);
 	return result;
@@ -24,7 +24,7 @@ static void set_times(struct world *world)
 	service_of(world, WEB)->timeouts.tcp_close = CLOSE_S * hz;
 }
 
-static void age(struct talk *talk, const struct weir_flow4 *flow, uint32_t seconds)
+static void age(struct talk *talk, const struct weir_flow *flow, uint32_t seconds)
 {
 	flow_age(talk->world, flow, seconds * talk->world->tables->runtime->hz);
 }
@@ -82,7 +82,7 @@ static void backend_closes_twice(struct talk *talk)
 static void ends(struct world *world, void (*end)(struct talk *), bool rests)
 {
 	struct talk talk = talk_tcp(world, CLIENT, 20000);
-	const struct weir_flow4 *flow;
+	const struct weir_flow *flow;
 
 	talk_establish(&talk);
 	end(&talk);
@@ -104,7 +104,7 @@ static void ends(struct world *world, void (*end)(struct talk *), bool rests)
 	}
 	world_verify(world);
 	assert_int_equal(sweep(world).freed, 1);
-	assert_int_equal(world->tables->shared->records, 0);
+	assert_int_equal(world->tables->shared->records[frame_family()], 0);
 }
 
 static void who_waits(void **state)
@@ -186,7 +186,7 @@ static void taken_over_early(void **state)
 	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
 	for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
 		struct talk old = talk_tcp(world, CLIENT, 40000), new;
-		const struct weir_flow4 *record;
+		const struct weir_flow *record;
 		struct segment syn;
 
 		talk_establish(&old);
@@ -217,7 +217,7 @@ static void taken_over_early(void **state)
 		}
 		sweep(world);
 		sweep(world);
-		assert_int_equal(world->tables->shared->records, 0);
+		assert_int_equal(world->tables->shared->records[frame_family()], 0);
 		assert_flows(world, 0, 0, 0);
 	}
 }
@@ -227,7 +227,7 @@ static void not_while_records_are_scarce(void **state)
 {
 	struct world *world = *state;
 	struct talk talk = talk_tcp(world, CLIENT, 20000), other = talk_tcp(world, CLIENT, 20001);
-	const struct weir_flow4 *flow;
+	const struct weir_flow *flow;
 
 	set_times(world);
 	talk_establish(&other);
@@ -235,10 +235,10 @@ static void not_while_records_are_scarce(void **state)
 	backend_closes(&talk);
 	flow = talk_flow(&talk);
 	age(&talk, flow, CLOSE_S + 1);
-	world->tables->runtime->flows_limit = 4;
+	world->tables->runtime->flows_limit[frame_family()] = 4;
 	sweep(world);
 	assert_int_equal(sweep(world).quarantine, 1);
-	world->tables->runtime->flows_limit = 1;
+	world->tables->runtime->flows_limit[frame_family()] = 1;
 	sweep(world);
 	assert_int_equal(flow->control.state, WEIR_FLOW_LIMBO);
 	assert_int_equal(sweep(world).freed, 1);

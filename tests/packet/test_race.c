@@ -206,7 +206,8 @@ static void *sweep(void *argument)
 	CPU_SET(1, &set);
 	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
 	while (!atomic_load(&sweeper->stop)) {
-		struct weir_sweep walk = { .count = sweeper->world->tables->records };
+		struct weir_sweep walk = { .first = sweeper->world->first_record,
+					   .count = sweeper->world->records };
 
 		if (datapath_sweep(sweeper->world->datapath, &walk) || datapath_grace())
 			break;

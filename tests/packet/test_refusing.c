@@ -36,18 +36,18 @@ static void connect_one(struct world *world, struct talk *talk, uint32_t refuses
 {
 	struct segment segment = client_segment(talk, SYN, 0);
 	struct frame frame = frame_of(&segment);
-	const struct weir_flow4 *flow;
+	const struct weir_flow *flow;
 	bool refused;
 
 	assert_int_equal(world_run_quickly(world, &frame), XDP_TX);
 	talk->client_next++;
 	/* Records are handed out in order. */
-	flow = &world->tables->flows4[world->tables->shared->records - 1];
+	flow = world_flow(world, world->tables->shared->records[frame_family()] - 1);
 	talk->backend_id = flow->backend_id;
-	talk->backend = ntohl(flow->backend.source);
-	talk->backend_port = ntohs(flow->backend.source_port);
-	talk->snat = ntohl(flow->backend.destination);
-	talk->snat_port = ntohs(flow->backend.destination_port);
+	talk->backend = flow_backend(world, flow);
+	talk->backend_port = ntohs(flow->backend_ports.source);
+	talk->snat = flow_snat(world, flow);
+	talk->snat_port = ntohs(flow->backend_ports.destination);
 	refused = refuses == ALL || talk->backend_id == refuses;
 	segment = backend_segment(talk, refused ? RST | ACK : SYN | ACK, 0);
 	frame = frame_of(&segment);

@@ -33,7 +33,7 @@ static void the_oldest_leaves_whole(void **state)
 	assert_flows(world, PLACES, 0, 0);
 	for (int i = 0; i < PLACES + 3; i++)
 		assert_int_equal(talk_has_flow(&talks[i]), i >= 3);
-	assert_int_equal(world->tables->shared->records, PLACES);
+	assert_int_equal(world->tables->shared->records[frame_family()], PLACES);
 	assert_int_equal(world->tables->loads[1].snat_ports + world->tables->loads[2].snat_ports,
 			 PLACES);
 
@@ -80,8 +80,9 @@ static uint32_t *hold_ids(int queue, uint32_t count, uint32_t *rest)
 static void an_old_place_evicts_nobody(void **state)
 {
 	struct world *world = *state;
-	_cleanup_close_ int queue = world_map(world, "free_records");
-	struct weir_sweep sweep = { .count = world->tables->records };
+	_cleanup_close_ int queue = world_map(world, frame_family() == WEIR_IPV6 ? "free_records6" :
+										   "free_records4");
+	struct weir_sweep sweep = { .first = world->first_record, .count = world->records };
 	struct talk talk = talk_tcp(world, CLIENT, 40000), flood[PLACES - 1], more;
 	_cleanup_free_ uint32_t *held = NULL;
 	struct segment reset;
@@ -133,7 +134,7 @@ static void syn_flood(void **state)
 	}
 	assert_flows(world, PLACES, 1, 0);
 	assert_int_equal(world->counters.reasons[WEIR_REASON_NEW_FLOW], 100001);
-	assert_int_equal(world->tables->shared->records, PLACES + 1);
+	assert_int_equal(world->tables->shared->records[frame_family()], PLACES + 1);
 	talk_client(&real, ACK | PSH, 100);
 	talk_backend(&real, ACK | PSH, 100);
 }

@@ -44,12 +44,12 @@ static uint32_t backend_of(struct world *world, uint32_t first, uint32_t address
 static void finish(struct world *world, uint16_t port)
 {
 	struct segment syn = syn_from(CLIENT, port), reset;
-	const struct weir_flow4 *flow = flow_of(world, &syn);
+	const struct weir_flow *flow = flow_of(world, &syn);
 	struct frame frame;
 
 	assert_non_null(flow);
-	reset = tcp_segment(ntohl(flow->backend.source), 8000, WEIR,
-			    ntohs(flow->backend.destination_port), RST | ACK);
+	reset = tcp_segment(flow_backend(world, flow), 8000, WEIR,
+			    ntohs(flow->backend_ports.destination), RST | ACK);
 	reset.acknowledgement = syn.sequence + 1;
 	frame = frame_of(&reset);
 	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_TO_CLIENT);
@@ -86,9 +86,9 @@ static void rr_keeps_its_turn(void **state)
 	struct frame frame = frame_of(&syn);
 
 	for (uint16_t i = 1; i <= 6; i++) {
-		world->tables->runtime->flows_limit = 0;
+		world->tables->runtime->flows_limit[frame_family()] = 0;
 		assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_FLOWS_FULL);
-		world->tables->runtime->flows_limit = 1000;
+		world->tables->runtime->flows_limit[frame_family()] = 1000;
 		assert_int_equal(backend_of(world, first, CLIENT, (uint16_t)(40000 + i)),
 				 (start + i) % 3);
 	}
@@ -386,7 +386,7 @@ static void p2c_follows_weights(void **state)
 	struct world *world = *state;
 	uint32_t first = service_with(world, WEIR_SCHEDULER_P2C, 3, weights);
 
-	world->tables->runtime->flows_limit = 1000;
+	world->tables->runtime->flows_limit[frame_family()] = 1000;
 	for (uint32_t i = 0; i < 60; i++)
 		backend_of(world, first, CLIENT, (uint16_t)(30000 + i));
 	assert_in_range(world->tables->loads[first].half_open, 4, 11);

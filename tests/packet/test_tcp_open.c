@@ -181,7 +181,7 @@ static void fast_open_refused(void **state)
 static void syn_on_established(void **state)
 {
 	struct talk talk = talk_tcp(*state, CLIENT, 40000);
-	struct weir_flow4 before, after;
+	struct weir_flow before, after;
 	struct segment in;
 
 	talk_establish(&talk);

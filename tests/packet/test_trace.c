@@ -34,13 +34,17 @@ static void look(struct world *world, struct seen *seen)
 static void expect(const struct seen *seen, enum weir_reason reason, uint32_t backend,
 		   const struct segment *in)
 {
+	const struct weir_address source = mapped(in->source);
+	const struct weir_address destination = mapped(in->destination);
+
 	assert_int_equal(seen->count, 1);
 	assert_int_equal(seen->last.reason, reason);
 	assert_int_equal(seen->last.backend_id, backend);
 	assert_int_equal(seen->last.length, frame_of(in).length);
 	assert_int_equal(seen->last.tcp_flags, in->flags);
-	assert_int_equal(seen->last.tuple.source, htonl(in->source));
-	assert_int_equal(seen->last.tuple.destination, htonl(in->destination));
+	assert_memory_equal(&seen->last.tuple.source, &source, sizeof(source));
+	assert_memory_equal(&seen->last.tuple.destination, &destination, sizeof(destination));
+	assert_int_equal(seen->last.tuple.family, frame_family());
 	assert_int_equal(seen->last.tuple.source_port, htons(in->source_port));
 	assert_int_equal(seen->last.tuple.destination_port, htons(in->destination_port));
 	assert_int_equal(seen->last.tuple.protocol, in->protocol);

@@ -24,7 +24,7 @@ static void promoted_after_reply_and_a_second(void **state)
 	assert_flows(*state, 1, 0, 0);
 	talk_client(&talk, 0, 10);
 	assert_flows(*state, 0, 1, 0);
-	assert_int_equal(talk.world->tables->shared->udp_established, 1);
+	assert_int_equal(talk.world->tables->shared->udp_established[frame_family()], 1);
 }
 
 static void not_promoted_without_reply(void **state)
@@ -58,7 +58,7 @@ static void share_of_udp(void **state)
 	struct world *world = *state;
 	struct talk talks[4], tcp = talk_tcp(world, CLIENT, 40000);
 
-	world->tables->runtime->udp_limit = 3;
+	world->tables->runtime->udp_limit[frame_family()] = 3;
 	for (uint16_t i = 0; i < 4; i++)
 		talks[i] = promoted(world, (uint16_t)(40000 + i));
 	assert_flows(world, 1, 3, 0);

@@ -22,7 +22,7 @@ static bool is_live(uint8_t state)
 	       state == WEIR_FLOW_CLOSING;
 }
 
-static void truth_add(const struct weir_flow4 *flow, struct truth *truth)
+static void truth_add(const struct weir_flow *flow, struct truth *truth)
 {
 	struct weir_load *load = &truth->loads[flow->backend_id];
 	uint8_t state = flow->control.state;
@@ -49,8 +49,8 @@ static void truth_read(const struct world *world, struct truth *truth)
 		.loads = calloc(world->tables->sizes.backends, sizeof(*truth->loads)),
 	};
 	assert_non_null(truth->loads);
-	for (uint32_t i = 0; i < world->tables->records; i++)
-		truth_add(&world->tables->flows4[i], truth);
+	for (uint32_t i = 0; i < world->records; i++)
+		truth_add(world_flow(world, i), truth);
 }
 
 static void verify_loads(const struct world *world, const struct truth *truth)
@@ -74,33 +74,35 @@ static void verify_loads(const struct world *world, const struct truth *truth)
 /* Counts the entries that lead to each record, those of the client in @seen[id][0]. */
 static void read_index(const struct world *world, uint8_t (*seen)[2])
 {
-	_cleanup_close_ int index = world_map(world, "index4");
+	_cleanup_close_ int index = world_map(world, "flow_index");
 	struct weir_index_bucket bucket;
 
 	for (uint32_t i = 0; !bpf_map_lookup_elem(index, &i, &bucket); i++) {
 		assert_false(bucket.version & 1);
 		for (uint32_t j = 0; j < WEIR_INDEX_ENTRIES; j++) {
 			union weir_index entry = bucket.entries[j];
+			uint32_t place;
 
 			if (!entry.word)
 				continue;
 			assert_true(j < bucket.end);
-			assert_true(entry.record < world->tables->records);
+			assert_true(entry.record - world->first_record < world->records);
+			place = entry.record - world->first_record;
 			assert_int_equal(entry.generation,
-					 world->tables->flows4[entry.record].control.generation);
-			seen[entry.record][entry.mark & WEIR_INDEX_DIRECTION]++;
+					 world_flow(world, place)->control.generation);
+			seen[place][entry.mark & WEIR_INDEX_DIRECTION]++;
 		}
 	}
 }
 
 static void verify_index(const struct world *world)
 {
-	uint8_t(*seen)[2] = calloc(world->tables->records, sizeof(*seen));
+	uint8_t(*seen)[2] = calloc(world->records, sizeof(*seen));
 
 	assert_non_null(seen);
 	read_index(world, seen);
-	for (uint32_t i = 0; i < world->tables->records; i++) {
-		uint8_t state = world->tables->flows4[i].control.state;
+	for (uint32_t i = 0; i < world->records; i++) {
+		uint8_t state = world_flow(world, i)->control.state;
 		bool found = is_live(state) || state == WEIR_FLOW_KILLED;
 		bool rests = state == WEIR_FLOW_QUARANTINE;
 
@@ -125,8 +127,8 @@ void world_verify(struct world *world)
 	truth_read(world, &truth);
 	for (int state = WEIR_FLOW_HALF_OPEN; state <= WEIR_FLOW_KILLED; state++)
 		assert_int_equal(world->counters.flows[state], truth.flows[state]);
-	assert_int_equal(shared->records, truth.records);
-	assert_int_equal(shared->udp_established, truth.udp_established);
+	assert_int_equal(shared->records[frame_family()], truth.records);
+	assert_int_equal(shared->udp_established[frame_family()], truth.udp_established);
 	verify_loads(world, &truth);
 	verify_index(world);
 	free(truth.loads);
@@ -134,20 +136,21 @@ void world_verify(struct world *world)
 
 void world_verify_ids(struct world *world)
 {
-	_cleanup_close_ int queue = world_map(world, "free_records");
-	_cleanup_free_ bool *seen = calloc(world->tables->records, sizeof(*seen));
+	bool v6 = frame_family() == WEIR_IPV6;
+	_cleanup_close_ int queue = world_map(world, v6 ? "free_records6" : "free_records4");
+	_cleanup_free_ bool *seen = calloc(world->records, sizeof(*seen));
 	uint32_t id;
 
 	assert_non_null(seen);
 	while (!bpf_map_lookup_and_delete_elem(queue, NULL, &id)) {
-		assert_true(id < world->tables->records);
+		id -= world->first_record;
+		assert_true(id < world->records);
 		assert_false(seen[id]);
-		assert_int_equal(world->tables->flows4[id].control.state, WEIR_FLOW_FREE);
+		assert_int_equal(world_flow(world, id)->control.state, WEIR_FLOW_FREE);
 		seen[id] = true;
 	}
-	for (id = 0; id < world->tables->records; id++)
-		assert_true(seen[id] ==
-			    (world->tables->flows4[id].control.state == WEIR_FLOW_FREE));
+	for (id = 0; id < world->records; id++)
+		assert_true(seen[id] == (world_flow(world, id)->control.state == WEIR_FLOW_FREE));
 }
 
 void assert_flows_(struct world *world, int half_open, int established, int closing,
@@ -155,8 +158,8 @@ void assert_flows_(struct world *world, int half_open, int established, int clos
 {
 	int seen[WEIR_FLOW_STATES] = { 0 };
 
-	for (uint32_t i = 0; i < world->tables->records; i++)
-		seen[world->tables->flows4[i].control.state]++;
+	for (uint32_t i = 0; i < world->records; i++)
+		seen[world_flow(world, i)->control.state]++;
 	world_verify(world);
 	if (seen[WEIR_FLOW_HALF_OPEN] == half_open && seen[WEIR_FLOW_ESTABLISHED] == established &&
 	    seen[WEIR_FLOW_CLOSING] == closing)

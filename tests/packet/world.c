@@ -22,7 +22,12 @@
 
 struct weir_address mapped(uint32_t address)
 {
-	return (struct weir_address){ { 0, 0, htonl(0xffff), htonl(address) } };
+	struct weir_address v6;
+
+	if (frame_family() == WEIR_IPV4)
+		return (struct weir_address){ { 0, 0, htonl(0xffff), htonl(address) } };
+	frame_put_address((uint8_t *)&v6, address);
+	return v6;
 }
 
 struct weir_service *service_of(struct world *world, uint32_t id)
@@ -195,8 +200,11 @@ static void configure(struct world *world)
 
 	world->backends = 1;
 	world->hops = HOPS_USED;
-	runtime->flows_limit = world->tables->sizes.flows;
-	runtime->udp_limit = world->tables->sizes.flows;
+	for (int i = 0; i < WEIR_FAMILIES; i++) {
+		runtime->flows_limit[i] = world->tables->sizes.flows +
+					  world->tables->sizes.flows_v6;
+		runtime->udp_limit[i] = runtime->flows_limit[i];
+	}
 	runtime->reset_rate = runtime->icmp_rate = 1000000;
 	world_ingress(world, "weir0");
 	world_snat_ports(world, 1024, 32767);
@@ -217,22 +225,32 @@ static void configure(struct world *world)
 	world_gateway(world, FAR_GATEWAY, "weir1", HOP_FAR_GATEWAY);
 }
 
+static size_t flows_length(const struct world *world)
+{
+	return world->records * (frame_family() == WEIR_IPV6 ? sizeof(struct weir_flow6) :
+							       sizeof(struct weir_flow4));
+}
+
 /* A mapping of our own: weir itself only reads the records. */
 static void map_records(struct world *world)
 {
-	_cleanup_close_ int map = world_map(world, "flows4");
+	bool v6 = frame_family() == WEIR_IPV6;
+	_cleanup_close_ int map = world_map(world, v6 ? "flows6" : "flows4");
 
-	world->flows4 = mmap(NULL, world->tables->records * sizeof(*world->flows4),
-			     PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
-	assert_true(world->flows4 != MAP_FAILED);
+	world->records = world->tables->records[frame_family()];
+	world->first_record = v6 ? WEIR_RECORD_V6 : 0;
+	world->flows = mmap(NULL, flows_length(world), PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+	assert_true(world->flows != MAP_FAILED);
 }
 
 struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open)
 {
 	return (struct datapath_sizes){
-		.flows = flows,
+		.flows = frame_family() == WEIR_IPV4 ? flows : 0,
+		.flows_v6 = frame_family() == WEIR_IPV6 ? flows : 0,
 		.half_open = half_open,
 		.sessions = SESSIONS,
+		.sessions_v6 = SESSIONS,
 		.services = 64,
 		.backends = BACKENDS,
 		.slots = 16384,
@@ -245,12 +263,12 @@ struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open)
 
 void world_use(struct world *world, struct datapath *datapath)
 {
-	if (world->flows4)
-		munmap(world->flows4, world->tables->records * sizeof(*world->flows4));
+	if (world->flows)
+		munmap(world->flows, flows_length(world));
 	datapath_close(world->datapath);
 	world->datapath = datapath;
 	world->tables = datapath ? datapath_tables(datapath) : NULL;
-	world->flows4 = NULL;
+	world->flows = NULL;
 	if (datapath)
 		map_records(world);
 }

@@ -26,10 +26,10 @@ static void pause_ms(long ms)
 
 static void walk(struct storm *storm)
 {
-	const struct datapath_tables *tables = storm->world->tables;
+	const struct world *world = storm->world;
 
-	for (uint32_t first = 0; first < tables->records; first += CHUNK) {
-		struct weir_sweep chunk = { .first = first, .count = CHUNK };
+	for (uint32_t first = 0; first < world->records; first += CHUNK) {
+		struct weir_sweep chunk = { .first = world->first_record + first, .count = CHUNK };
 
 		if (datapath_sweep(storm->world->datapath, &chunk))
 			return;
@@ -44,7 +44,8 @@ static void walk(struct storm *storm)
 /* The flows of one client after the other, and sometimes of all. */
 static void kill_some(struct storm *storm, uint32_t round)
 {
-	struct weir_kill kill = { .count = storm->world->tables->records };
+	struct weir_kill kill = { .first = storm->world->first_record,
+				  .count = storm->world->records };
 
 	if (round % 8)
 		kill.client_port = htons(
@@ -94,8 +95,9 @@ static void set_timeouts(struct world *world, uint32_t flows_ms, uint32_t time_w
 /* Takes ids away, so that the few that are left come again at once. */
 static void keep_ids(struct storm *storm, uint32_t leave)
 {
-	_cleanup_close_ int queue = world_map(storm->world, "free_records");
-	uint32_t keep = storm->world->tables->records - leave;
+	_cleanup_close_ int queue = world_map(
+		storm->world, frame_family() == WEIR_IPV6 ? "free_records6" : "free_records4");
+	uint32_t keep = storm->world->records - leave;
 
 	storm->kept_ids = calloc(keep, sizeof(*storm->kept_ids));
 	assert_non_null(storm->kept_ids);
@@ -219,8 +221,8 @@ static void settle(struct storm *storm)
 		assert_int_equal(datapath_grace(), 0);
 	}
 	assert_flows(storm->world, 0, 0, 0);
-	assert_int_equal(storm->world->tables->shared->records, 0);
-	assert_int_equal(storm->world->tables->shared->udp_established, 0);
+	assert_int_equal(storm->world->tables->shared->records[frame_family()], 0);
+	assert_int_equal(storm->world->tables->shared->udp_established[frame_family()], 0);
 }
 
 void storm_run(const struct storm_plan *plan)

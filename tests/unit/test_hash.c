@@ -9,11 +9,16 @@
 
 #define SLOTS 64
 
-static struct weir_tuple4 tuple_of(const char *client, uint16_t port)
+static struct weir_address mapped(uint32_t v4)
 {
-	return (struct weir_tuple4){
-		.source = inet_addr(client),
-		.destination = inet_addr("192.168.178.10"),
+	return (struct weir_address){ { 0, 0, htonl(0xffff), v4 } };
+}
+
+static struct weir_tuple tuple_of(const char *client, uint16_t port)
+{
+	return (struct weir_tuple){
+		.source = mapped(inet_addr(client)),
+		.destination = mapped(inet_addr("192.168.178.10")),
 		.source_port = htons(port),
 		.destination_port = htons(8000),
 		.protocol = 6,
@@ -59,9 +64,9 @@ static void test_sequential_ports_spread_evenly(void **state)
 
 			for (uint32_t port = rows[row].first; port < 61000;
 			     port += rows[row].step) {
-				struct weir_tuple4 tuple = tuple_of(rows[row].client, port);
+				struct weir_tuple tuple = tuple_of(rows[row].client, port);
 
-				counts[weir_hash_scale(weir_hash_tuple4(&tuple), slots)]++;
+				counts[weir_hash_scale(weir_hash_tuple(&tuple), slots)]++;
 			}
 			assert_even(counts, slots, rows[row].client);
 		}
@@ -74,10 +79,10 @@ static void test_sequential_clients_spread_evenly(void **state)
 		unsigned int counts[SLOTS] = { 0 };
 
 		for (uint32_t client = 0; client < 16384; client++) {
-			struct weir_tuple4 tuple = tuple_of("0.0.0.0", 40000);
+			struct weir_tuple tuple = tuple_of("0.0.0.0", 40000);
 
-			tuple.source = htonl(0x0a000000 + client);
-			counts[weir_hash_scale(weir_hash_tuple4(&tuple), slots)]++;
+			tuple.source = mapped(htonl(0x0a000000 + client));
+			counts[weir_hash_scale(weir_hash_tuple(&tuple), slots)]++;
 		}
 		assert_even(counts, slots, "clients");
 	}
@@ -90,9 +95,9 @@ static void test_300_connections_over_two(void **state)
 		unsigned int counts[2] = { 0 };
 
 		for (uint32_t port = first; port < first + 600; port += 2) {
-			struct weir_tuple4 tuple = tuple_of("10.0.0.20", port);
+			struct weir_tuple tuple = tuple_of("10.0.0.20", port);
 
-			counts[weir_hash_scale(weir_hash_tuple4(&tuple), 2)]++;
+			counts[weir_hash_scale(weir_hash_tuple(&tuple), 2)]++;
 		}
 		assert_in_range(counts[0], 105, 195); /* 35-65 % */
 	}
@@ -102,7 +107,7 @@ static void test_300_connections_over_two(void **state)
 static void assert_avalanche(uint32_t (*hash)(const void *), size_t from, size_t to)
 {
 	enum { KEYS = 512 };
-	uint8_t key[32];
+	uint8_t key[sizeof(struct weir_tuple)];
 	uint64_t random = 1;
 
 	for (size_t bit = from * 8; bit < to * 8; bit++) {
@@ -130,10 +135,27 @@ static void assert_avalanche(uint32_t (*hash)(const void *), size_t from, size_t
 
 static uint32_t hash_tuple(const void *key)
 {
-	struct weir_tuple4 tuple;
+	struct weir_tuple4 short_tuple;
+	struct weir_tuple tuple;
+
+	memcpy(&short_tuple, key, sizeof(short_tuple));
+	tuple = (struct weir_tuple){
+		.source = mapped(short_tuple.source),
+		.destination = mapped(short_tuple.destination),
+		.source_port = short_tuple.source_port,
+		.destination_port = short_tuple.destination_port,
+		.protocol = short_tuple.protocol,
+	};
+	return weir_hash_tuple(&tuple);
+}
+
+static uint32_t hash_tuple6(const void *key)
+{
+	struct weir_tuple tuple;
 
 	memcpy(&tuple, key, sizeof(tuple));
-	return weir_hash_tuple4(&tuple);
+	tuple.family = WEIR_IPV6;
+	return weir_hash_tuple(&tuple);
 }
 
 static uint32_t hash_listener(const void *key)
@@ -147,20 +169,21 @@ static uint32_t hash_listener(const void *key)
 static void test_every_bit_counts(void **state)
 {
 	assert_avalanche(hash_tuple, 0, offsetof(struct weir_tuple4, zero));
+	assert_avalanche(hash_tuple6, 0, offsetof(struct weir_tuple, family));
 	assert_avalanche(hash_listener, 0, offsetof(struct weir_listener_key, used));
 }
 
 /* A change of these values sends the clients of a running row of nodes elsewhere. */
 static void test_known_values(void **state)
 {
-	struct weir_tuple4 tuple = tuple_of("10.0.0.20", 40000);
+	struct weir_tuple tuple = tuple_of("10.0.0.20", 40000);
 	struct weir_listener_key listener = { .port = htons(80), .protocol = 6, .used = 1 };
 
 	listener.address.word[2] = htonl(0xffff);
 	listener.address.word[3] = inet_addr("192.168.178.10");
 	assert_true(weir_hash_mix(0) == 0);
 	assert_true(weir_hash_mix(1) == 0xb456bcfc34c2cb2cULL); /* published with MurmurHash3 */
-	assert_int_equal(weir_hash_tuple4(&tuple), 0xb3f82989);
+	assert_int_equal(weir_hash_tuple(&tuple), 0xb3f82989);
 	assert_int_equal(weir_listener_hash(&listener), 0x0ea16696);
 }
 
