@@ -105,7 +105,7 @@ static __always_inline int write_fresh_frame(struct xdp_md *ctx)
 }
 
 /* One program for all kinds: the kernel takes milliseconds to make another one known to it. */
-SEC("xdp")
+SEC("xdp.frags")
 int bench_wrapper(struct xdp_md *ctx)
 {
 	int length = ctx->data_end - ctx->data;
@@ -126,7 +126,7 @@ int bench_wrapper(struct xdp_md *ctx)
 	return run_target(ctx);
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int bench_nothing(struct xdp_md *ctx)
 {
 	return XDP_TX;

@@ -42,7 +42,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct weir_tuple4 *tuple)
 	return 1;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int yardstick_bare(struct xdp_md *ctx)
 {
 	struct weir_tuple4 tuple;
@@ -52,7 +52,7 @@ int yardstick_bare(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int yardstick_pass(struct xdp_md *ctx)
 {
 	struct weir_tuple4 tuple;

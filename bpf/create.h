@@ -63,8 +63,9 @@ __noinline int client_hop(struct xdp_md *ctx, const struct packet *packet)
 }
 
 /* Puts a new half-open flow into the ring; who stood in its place and is still half open leaves. */
-static __always_inline void ring_enter(union weir_index entry)
+__noinline int ring_enter(__u32 record, __u16 generation)
 {
+	union weir_index entry = { .record = record, .generation = generation };
 	struct weir_shared *shared_ = WEIR_ONLY(shared);
 	union weir_flow_control old, dead, idle;
 	struct weir_flow *flow;
@@ -72,26 +73,27 @@ static __always_inline void ring_enter(union weir_index entry)
 	__u64 *place;
 
 	if (!shared_)
-		return;
+		return 0;
 	place = array_at(&ring, __sync_fetch_and_add(&shared_->ring_head, 1) % half_open_places);
 	if (!place)
-		return;
+		return 0;
 	evicted.word = __sync_lock_test_and_set(place, entry.word);
 	flow = record_at(evicted.record);
 	if (!evicted.word || !flow)
-		return;
+		return 0;
 	old.word = READ_WORD(flow->control.word);
 	if (old.generation != evicted.generation || old.state != WEIR_FLOW_HALF_OPEN)
-		return;
+		return 0;
 	dead = old;
 	dead.state = WEIR_FLOW_DEAD;
 	if (!flow_swap(flow, old, dead))
-		return; /* promoted, closed or expired this very moment */
+		return 0; /* promoted, closed or expired this very moment */
 	flow_remove(evicted.record, old.word);
 	idle = dead;
 	idle.state = WEIR_FLOW_FREE;
 	if (flow_swap(flow, dead, idle)) /* else the sweep has taken it over */
 		record_free(evicted.record);
+	return 0;
 }
 
 static __always_inline long record_pop(enum weir_family family, __u32 *id)
@@ -187,7 +189,7 @@ static __always_inline void record_give_back(struct weir_flow *flow, __u32 id,
 	record_free(id);
 }
 
-static __always_inline void flow_born(union weir_index entry, __u32 backend_id)
+static __always_inline void flow_born(__u32 backend_id)
 {
 	struct weir_load *load = array_at(&loads, backend_id);
 
@@ -197,7 +199,6 @@ static __always_inline void flow_born(union weir_index entry, __u32 backend_id)
 		__sync_fetch_and_add(&load->total, 1);
 	}
 	count_flow(WEIR_FLOW_HALF_OPEN, 1);
-	ring_enter(entry);
 }
 
 /* Whose the new flow is: the client's backend by affinity (@kept: it took no turn), or the scheduler's choice. */
@@ -230,73 +231,117 @@ static __always_inline int take_port(struct snat_search *search, const struct pa
 	return snat_allocate(search, &packet->tuple, backend_id, backend->port_queue);
 }
 
-/* A flow that was just made. */
+/* A flow that is being made. */
 struct flow_new {
-	union weir_flow_control control;
+	union weir_flow_control control; /* what the record's will be, and then is */
 	__u32 record;
-	__u32 port_rested; /* its source port came out of quarantine early */
+	__u32 service_id;
+	__u32 backend_id;
+	__u8 kept;        /* the backend is the client's by affinity */
+	__u8 port_rested; /* its source port came out of quarantine early */
+	__u16 zero;
 };
 
-/* Makes the flow of @packet to @service_id. Returns NEW_FLOW with @new filled, or why not. */
-__noinline int flow_create(struct xdp_md *ctx, const struct packet *packet, __u32 service_id,
-			   struct flow_new *new)
+/*
+ * Chooses a backend for @packet to @service_id, takes a record and fills it. Returns NEW_FLOW with @new
+ * filled, or why not. This and the next are functions of their own, one after the other and not one in
+ * the other, for the sake of the stack: 512 bytes are all there is for a chain of calls.
+ */
+__noinline int flow_prepare(struct xdp_md *ctx, const struct packet *packet, __u32 service_id,
+			    struct flow_new *new)
 {
 	struct weir_service *service = array_at(&services, service_id);
-	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
-	struct snat_search search = {};
 	struct weir_backend *backend;
-	union weir_index entry = {};
-	enum index_result inserted;
 	struct weir_flow *flow;
-	__u32 backend_id;
 	int kept;
 
-	if (!service || !runtime_ || !packet || !new)
+	if (!service || !packet || !new)
 		return WEIR_REASON_NO_BACKEND;
-	backend_id = choose_backend(service, service_id, packet, &kept);
-	backend = array_at(&backends, backend_id);
-	if (!backend_id || !backend)
+	new->service_id = service_id;
+	new->backend_id = choose_backend(service, service_id, packet, &kept);
+	new->kept = kept;
+	backend = array_at(&backends, new->backend_id);
+	if (!new->backend_id || !backend)
 		return WEIR_REASON_NO_BACKEND;
 	/* One bit, so that the verifier sees the bound of what it is an index of. */
-	flow = record_take(packet->tuple.family & 1, &search.record);
+	flow = record_take(packet->tuple.family & 1, &new->record);
 	if (!flow) {
 		return_turn(service, service_id, kept);
 		return WEIR_REASON_FLOWS_FULL;
 	}
-	record_fill_addresses(packet, backend, flow, search.record);
-	new->control = record_fill(ctx, packet, backend, backend_id, flow);
-	search.generation = new->control.generation;
-	search.key.source = backend->address;
-	search.key.source_port = flow->backend_ports.source;
-	search.key.protocol = packet->tuple.protocol;
-	search.key.family = packet->tuple.family;
-	search.pool.word = READ_WORD(backend->snat.word);
-	search.table = runtime_->snat_table & 1;
-	search.sequence = packet->sequence;
-	if (!take_port(&search, packet, service, backend, backend_id)) {
+	record_fill_addresses(packet, backend, flow, new->record);
+	new->control = record_fill(ctx, packet, backend, new->backend_id, flow);
+	return WEIR_REASON_NEW_FLOW;
+}
+
+static __always_inline void search_begin(struct snat_search *search, const struct packet *packet,
+					 const struct weir_backend *backend,
+					 const struct flow_new *new,
+					 const struct weir_runtime *runtime)
+{
+	search->key.source = backend->address;
+	search->key.source_port = backend->port;
+	search->key.protocol = packet->tuple.protocol;
+	search->key.family = packet->tuple.family;
+	search->pool.word = READ_WORD(backend->snat.word);
+	search->record = new->record;
+	search->generation = new->control.generation;
+	search->table = runtime->snat_table & 1;
+	search->sequence = packet->sequence;
+}
+
+/* Gives the prepared flow its source port and makes it found. Returns NEW_FLOW, or why not. */
+__noinline int flow_connect(const struct packet *packet, struct flow_new *new)
+{
+	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
+	struct weir_service *service;
+	struct weir_backend *backend;
+	enum index_result inserted;
+	struct snat_search search = {};
+	struct weir_flow *flow;
+
+	if (!packet || !new || !runtime_)
+		return WEIR_REASON_NO_BACKEND;
+	service = array_at(&services, new->service_id);
+	backend = array_at(&backends, new->backend_id);
+	flow = record_at(new->record);
+	if (!service || !backend || !flow)
+		return WEIR_REASON_NO_BACKEND;
+	search_begin(&search, packet, backend, new, runtime_);
+	if (!take_port(&search, packet, service, backend, new->backend_id)) {
 		/* The turn is over all the same: the next backend may have ports. */
-		if (kept)
-			affinity_forget(service_id, &packet->tuple.source);
-		record_give_back(flow, search.record, new->control);
+		if (new->kept)
+			affinity_forget(new->service_id, &packet->tuple.source);
+		record_give_back(flow, new->record, new->control);
 		return WEIR_REASON_SNAT_EXHAUSTED;
 	}
 	flow->address_delta = checksum_address_delta(&packet->tuple, &search.key);
-
 	inserted = index_insert(&packet->tuple, search.record, search.generation, WEIR_FROM_CLIENT);
 	if (inserted != INDEX_DONE) {
 		index_remove(&search.key, search.record, search.generation, WEIR_FROM_BACKEND);
-		record_give_back(flow, search.record, new->control);
-		return_turn(service, service_id, kept);
+		record_give_back(flow, new->record, new->control);
+		return_turn(service, new->service_id, new->kept);
 		/* Else another CPU is making or has made a flow of this client. */
 		return inserted == INDEX_FULL ? WEIR_REASON_FLOWS_FULL : WEIR_REASON_RACED;
 	}
-	entry.record = search.record;
-	entry.generation = search.generation;
 	__sync_lock_test_and_set(&flow->control.word, new->control.word);
-	flow_born(entry, backend_id);
+	flow_born(new->backend_id);
 	if (service->affinity)
-		affinity_keep(service_id, &packet->tuple.source, backend_id);
+		affinity_keep(new->service_id, &packet->tuple.source, new->backend_id);
 	new->port_rested = search.rested;
-	new->record = search.record;
 	return WEIR_REASON_NEW_FLOW;
+}
+
+/* Makes the flow of @packet to @service_id. Returns NEW_FLOW with @new filled, or why not. */
+static __always_inline enum weir_reason flow_create(struct xdp_md *ctx, const struct packet *packet,
+						    __u32 service_id, struct flow_new *new)
+{
+	enum weir_reason reason = flow_prepare(ctx, packet, service_id, new);
+
+	if (reason != WEIR_REASON_NEW_FLOW)
+		return reason;
+	reason = flow_connect(packet, new);
+	if (reason == WEIR_REASON_NEW_FLOW)
+		ring_enter(new->record, new->control.generation);
+	return reason;
 }

@@ -175,6 +175,7 @@ __noinline int fragment_later(struct xdp_md *ctx, struct packet *packet)
 
 	if (!packet)
 		return WEIR_REASON_FRAGMENT;
+	packet->frame_length = bpf_xdp_get_buff_len(ctx);
 	fragment_key(packet, &key);
 	known = bpf_map_lookup_elem(&fragments, &key);
 	if (!known)

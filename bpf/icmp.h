@@ -383,7 +383,10 @@ __noinline int icmp_handle(struct xdp_md *ctx, struct packet *packet)
 	void *data = (void *)(long)ctx->data;
 	struct icmp_message message = {};
 
-	if (!packet || !icmp_parse(data, data_end, packet, &message))
+	if (!packet)
+		return WEIR_REASON_NOT_TCP_UDP;
+	packet->frame_length = bpf_xdp_get_buff_len(ctx);
+	if (!icmp_parse(data, data_end, packet, &message))
 		return WEIR_REASON_NOT_TCP_UDP;
 	if (icmp_is_echo(packet, &message))
 		return echo(ctx, packet, &message);

@@ -171,24 +171,15 @@ static __always_inline __u64 index_candidate(struct weir_index_bucket *bucket, _
 	return 0;
 }
 
-/*
- * The entry of the flow that holds @tuple, or 0; looks at all that bear its hash. This and the next
- * two are not static, so that the verifier looks at them once and not at each of their calls.
- */
-__noinline __u64 index_find(const struct weir_tuple *tuple)
+/* The entry of the flow that holds @tuple, or 0; looks at all that bear its hash. */
+static __always_inline __u64 index_search(const struct weir_index_bucket *bucket, __u32 hash,
+					  const struct weir_tuple *tuple)
 {
 	union weir_flow_control control;
-	struct weir_index_bucket *bucket;
 	struct weir_flow *flow;
 	union weir_index entry;
-	__u32 hash, i;
+	__u32 i;
 
-	if (!tuple)
-		return 0;
-	hash = weir_index_hash(index_key, tuple);
-	bucket = index_bucket(hash);
-	if (!bucket)
-		return 0;
 	for (i = 0; i < WEIR_INDEX_ENTRIES; i++) {
 		entry.word = READ_WORD(bucket->entries[i].word);
 		if (!index_bears(entry, hash))
@@ -201,6 +192,22 @@ __noinline __u64 index_find(const struct weir_tuple *tuple)
 			return entry.word;
 	}
 	return 0;
+}
+
+/*
+ * The same, from the tuple alone. This and the next two are not static, so that the verifier looks at
+ * them once and not at each of their calls.
+ */
+__noinline __u64 index_find(const struct weir_tuple *tuple)
+{
+	struct weir_index_bucket *bucket;
+	__u32 hash;
+
+	if (!tuple)
+		return 0;
+	hash = weir_index_hash(index_key, tuple);
+	bucket = index_bucket(hash);
+	return bucket ? index_search(bucket, hash, tuple) : 0;
 }
 
 /* Finds the flow that @packet belongs to, live or killed. */
@@ -266,7 +273,7 @@ __noinline int index_insert(const struct weir_tuple *tuple, __u32 record, __u16 
 		version = __sync_fetch_and_add(&bucket->version, 0);
 		if (version & 1)
 			continue;
-		if (index_find(tuple))
+		if (index_search(bucket, hash, tuple))
 			return INDEX_EXISTS;
 		if (__sync_val_compare_and_swap(&bucket->version, version, version + 1) != version)
 			continue;

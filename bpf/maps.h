@@ -13,6 +13,7 @@
 #include "abi/config.h"
 #include "abi/meta.h"
 #include "abi/state.h"
+#include "packet.h"
 
 /* Fixed when the object is loaded. */
 const volatile __u32 half_open_places = 1;
@@ -84,6 +85,7 @@ WEIR_ARRAY(ring, __u64, 0); /* half-open flows in order of birth: union weir_ind
 WEIR_PER_CPU(counters, struct weir_counters);
 WEIR_PER_CPU(traffic, struct weir_traffic);
 WEIR_PER_CPU(buckets, struct weir_buckets);
+WEIR_PER_CPU(handovers, struct handover);
 
 /* Mappable for its alignment: other arrays begin in the middle of a cache line. */
 WEIR_ARRAY(flow_index, struct weir_index_bucket, BPF_F_MMAPABLE);
@@ -116,6 +118,16 @@ struct {
 	__type(key, struct weir_tuple);
 	__type(value, struct weir_session);
 } sessions6 SEC(".maps");
+
+/* Where weir_xdp jumps to. */
+int weir_slow(struct xdp_md *ctx);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, int(struct xdp_md *));
+} slow_programs SEC(".maps") = { .values = { (void *)&weir_slow } };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -67,6 +67,21 @@ struct packet {
 	__u32 mtu; /* too big: what would have got through, bytes of IP */
 };
 
+/* What weir_xdp has found out when it hands a packet over to weir_slow. */
+enum slow_stage {
+	STAGE_PARSED,    /* the parser has something to say */
+	STAGE_UNKNOWN,   /* no flow */
+	STAGE_FOUND,     /* a flow, but there is more to do than to forward */
+	STAGE_FORWARDED, /* all but what is rare: the list of fragments, the trace */
+};
+
+/* The one entry of the per-CPU array `handovers`: nobody else uses it until the packet is done. */
+struct handover {
+	struct packet packet;
+	__u32 stage;  /* enum slow_stage */
+	__u32 reason; /* enum weir_reason or WEIR_GO_ON */
+};
+
 static __always_inline struct weir_address address_from_v4(__be32 v4)
 {
 	return (struct weir_address){ { 0, 0, bpf_htonl(0xffff), v4 } };

@@ -214,7 +214,7 @@ __noinline int reply_reset(struct xdp_md *ctx, const struct packet *packet)
 	if (!packet)
 		return 0;
 	frame = packet->l3_offset + ip_header_length(packet->tuple.family) + sizeof(*tcp);
-	if (bpf_xdp_adjust_tail(ctx, (int)(frame - packet->frame_length)))
+	if (bpf_xdp_adjust_tail(ctx, (int)(frame - bpf_xdp_get_buff_len(ctx))))
 		return 0;
 	tcp = ip_fill(ctx, packet, IPPROTO_TCP, sizeof(*tcp));
 	data_end = (void *)(long)ctx->data_end;
@@ -320,7 +320,7 @@ __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet, __u32
 	/* More than there may be: what is behind it is written afterwards. */
 	if (!quote || bpf_xdp_load_bytes(ctx, 0, l2, sizeof(l2)) ||
 	    bpf_xdp_adjust_head(ctx, -(int)grow) ||
-	    bpf_xdp_adjust_tail(ctx, (int)(l3 + quote - packet->frame_length)) ||
+	    bpf_xdp_adjust_tail(ctx, (int)(l3 + grow + quote - bpf_xdp_get_buff_len(ctx))) ||
 	    bpf_xdp_store_bytes(ctx, 0, l2, sizeof(l2)))
 		return 0;
 	bpf_loop((__u64)quote / sizeof(__u32), quote_sum_step, &walk, 0);

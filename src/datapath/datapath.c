@@ -302,6 +302,11 @@ int datapath_xdp_fd(const struct datapath *datapath)
 	return bpf_program__fd(datapath->skeleton->progs.weir_xdp);
 }
 
+int datapath_map_fd(const struct datapath *datapath, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(datapath->skeleton->obj, name);
+}
+
 uint32_t datapath_program_id(const struct datapath *datapath)
 {
 	return datapath->program_id;

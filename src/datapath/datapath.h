@@ -131,6 +131,8 @@ uint32_t datapath_hz(const struct datapath *datapath);
 
 /* The XDP program's descriptor, owned by @datapath: for BPF_PROG_TEST_RUN. */
 int datapath_xdp_fd(const struct datapath *datapath);
+/* That of a table which user space of weir does not touch, for tests. -ENOENT: there is none. */
+int datapath_map_fd(const struct datapath *datapath, const char *name);
 
 uint32_t datapath_program_id(const struct datapath *datapath);
 uint64_t datapath_memory(const struct datapath *datapath); /* bytes of all maps */

@@ -118,23 +118,13 @@ void world_send_(struct world *world, const struct frame *in, enum weir_reason r
 
 int world_map(const struct world *world, const char *name)
 {
-	uint32_t ids[64];
-	struct bpf_prog_info program = { .nr_map_ids = 64, .map_ids = (uintptr_t)ids };
-	uint32_t size = sizeof(program);
+	int fd = datapath_map_fd(world->datapath, name);
 
-	assert_int_equal(bpf_obj_get_info_by_fd(datapath_xdp_fd(world->datapath), &program, &size),
-			 0);
-	for (uint32_t i = 0; i < program.nr_map_ids; i++) {
-		_cleanup_close_ int fd = bpf_map_get_fd_by_id(ids[i]);
-		struct bpf_map_info map = {};
-
-		size = sizeof(map);
-		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &map, &size) && !strcmp(map.name, name))
-			return dup(fd);
+	if (fd < 0) {
+		print_error("no map %s\n", name);
+		fail();
 	}
-	print_error("no map %s\n", name);
-	fail();
-	return -1;
+	return dup(fd);
 }
 
 static bool is_live(const struct weir_flow *flow)

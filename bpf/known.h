@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#pragma once
+
+/* Packets of known flows, and the end of every packet's way. */
+
+#include "flow.h"
+#include "nat.h"
+#include "stats.h"
+
+/* For those who handle the packet later and for `weir trace`. */
+static __always_inline void packet_note_flow(struct packet *packet, const struct flow_hit *hit)
+{
+	packet->record = hit->record;
+	packet->generation = hit->control.generation;
+	packet->backend_id = hit->flow->backend_id;
+}
+
+/* A SYN on a flow that is closing begins a new one. */
+static __always_inline int flow_is_opened_anew(const struct flow_hit *hit,
+					       const struct packet *packet)
+{
+	return hit->control.state == WEIR_FLOW_CLOSING && hit->from == WEIR_FROM_CLIENT &&
+	       !(hit->control.flags & WEIR_FLOW_UDP) && packet_opens(packet);
+}
+
+/* A packet of a flow that translates: it acts on the flow's state, and goes to the other side. */
+static __always_inline enum weir_reason forward_plain(struct xdp_md *ctx, struct packet *packet,
+						      const struct flow_hit *hit)
+{
+	enum weir_reason reason = flow_step(hit, packet);
+
+	if (reason != WEIR_GO_ON)
+		return reason;
+	return nat_forward(ctx, hit, packet,
+			   hit->from == WEIR_FROM_CLIENT ? WEIR_REASON_TO_BACKEND :
+							   WEIR_REASON_TO_CLIENT);
+}
+
+/* The one place where a reason becomes a verdict, and is counted. @egress: ifindex, 0: where it came in. */
+static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *counters_, __u32 egress,
+				  enum weir_reason reason)
+{
+	count_reason(counters_, reason);
+	switch (weir_reason_verdict(reason)) {
+	case WEIR_VERDICT_PASS:
+		return XDP_PASS;
+	case WEIR_VERDICT_DROP:
+		return XDP_DROP;
+	case WEIR_VERDICT_SEND:
+		break;
+	}
+	if (!egress || egress == ctx->ingress_ifindex)
+		return XDP_TX;
+	return bpf_redirect(egress, 0);
+}
