@@ -168,6 +168,8 @@ enum weir_hop_flag {
 	WEIR_HOP_VALID = 1 << 0,
 	/* Egress interface only; the MAC address is the client's own (weir_flow.client_mac). */
 	WEIR_HOP_ON_LINK = 1 << 1,
+	/* A gateway that is in no route any more, or is silent: flows to clients ask their route again. */
+	WEIR_HOP_DOUBTFUL = 1 << 2,
 };
 
 union weir_hop_address {

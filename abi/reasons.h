@@ -24,6 +24,7 @@
 	X(MALFORMED_UDP, malformed_udp, "UDP header broken or cut short, sent to a service")       \
 	X(BAD_SOURCE, bad_source, "new flow from an address that no host can have")                \
 	X(NO_NEXT_HOP, no_next_hop, "no MAC address is known for the next hop")                    \
+	X(NO_EGRESS, no_egress, "has to leave by an interface that weir cannot send from")         \
 	X(RACED, raced, "flow was made or removed by another CPU meanwhile; the sender repeats")   \
 	X(NO_FLOW_SILENT, no_flow_silent, "as no_flow, but a RST or over the reply rate")          \
 	X(NO_BACKEND_SILENT, no_backend_silent, "as no_backend, but told or forced to be silent")  \
@@ -35,7 +36,7 @@
 	X(TOO_BIG_SILENT, too_big_silent, "as too_big, but over the reply rate")                   \
 	X(ECHO_SILENT, echo_silent, "as echo, but over the reply rate")                            \
 	X(TOO_BIG_NO_DF, too_big_no_df,                                                            \
-	  "ipip: too big with its outer header, and its sender has not asked to be told (DF)")     \
+	  "too long for the link that it leaves by, and its sender has not asked to be told (DF)") \
 	X(NO_HEADROOM, no_headroom, "ipip: the driver leaves no room for the outer header")
 
 /* Sent out: forwarded, or answered by weir itself. */
@@ -51,7 +52,7 @@
 	X(TTL_EXCEEDED, ttl_exceeded, "TTL ran out, answered with ICMP time exceeded")             \
 	X(KILLED, killed, "segment of a connection that was killed, answered with RST")            \
 	X(TOO_BIG, too_big,                                                                        \
-	  "ipip: too big with its outer header, answered with ICMP fragmentation needed")          \
+	  "too long for the link that it leaves by (ipip: with its outer header), told by ICMP")   \
 	X(ECHO, echo, "ping of a service address that this host does not have, answered")          \
 	X(LATER_FRAGMENT, later_fragment, "IPv4 fragment, forwarded the way of its first")         \
 	X(ICMP_ERROR, icmp_error, "ICMP error about a flow, forwarded to its other side")          \

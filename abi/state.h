@@ -11,6 +11,9 @@
 /* Room for more reasons than there are: a new one must not change the layout of pinned maps. */
 #define WEIR_REASON_PLACES 96
 
+/* `egress`: interfaces that weir sends from, by ifindex. */
+#define WEIR_EGRESSES 256
+
 /* The one entry of the per-CPU array `counters`. `packets` is counted apart from the reasons. */
 struct weir_counters {
 	__u64 packets;

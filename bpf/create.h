@@ -8,59 +8,10 @@
 
 #include "affinity.h"
 #include "flow.h"
+#include "route.h"
 #include "schedule.h"
 #include "service.h"
 #include "snat.h"
-
-#ifndef AF_INET
-#define AF_INET 2
-#endif
-#ifndef AF_INET6
-#define AF_INET6 10
-#endif
-
-/*
- * The next hop towards the client: the gateway of the route to it, if the daemon knows that one, else
- * "on link": back to the MAC address that the packet came from. Not inlined: its stack is large.
- */
-__noinline int client_hop(struct xdp_md *ctx, const struct packet *packet)
-{
-	struct weir_gateway_key on_link = { .ifindex = ctx->ingress_ifindex };
-	struct weir_gateway_key gateway = {};
-	struct bpf_fib_lookup fib = {
-		.ifindex = ctx->ingress_ifindex,
-	};
-	long result;
-	__u32 *hop;
-
-	if (!packet)
-		return 0;
-	if (packet->tuple.family == WEIR_IPV6) {
-		fib.family = AF_INET6;
-		__builtin_memcpy(fib.ipv6_src, &packet->tuple.destination, sizeof(fib.ipv6_src));
-		__builtin_memcpy(fib.ipv6_dst, &packet->tuple.source, sizeof(fib.ipv6_dst));
-	} else {
-		fib.family = AF_INET;
-		fib.ipv4_src = packet->tuple.destination.word[3];
-		fib.ipv4_dst = packet->tuple.source.word[3];
-	}
-	fib.l4_protocol = packet->tuple.protocol;
-	result = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
-	/* A route of IPv4 may have a gateway of IPv6: the family is that of the gateway. */
-	if (fib.family == AF_INET6)
-		__builtin_memcpy(&gateway.address, fib.ipv6_dst, sizeof(gateway.address));
-	else
-		gateway.address = address_from_v4(fib.ipv4_dst);
-	if ((result == BPF_FIB_LKUP_RET_SUCCESS || result == BPF_FIB_LKUP_RET_NO_NEIGH) &&
-	    !address_is_same(&gateway.address, &packet->tuple.source)) {
-		gateway.ifindex = fib.ifindex;
-		hop = bpf_map_lookup_elem(&gateways, &gateway);
-		if (hop)
-			return *hop;
-	}
-	hop = bpf_map_lookup_elem(&gateways, &on_link);
-	return hop ? *hop : 0;
-}
 
 /* Puts a new half-open flow into the ring; who stood in its place and is still half open leaves. */
 __noinline int ring_enter(__u32 record, __u16 generation)
@@ -172,7 +123,7 @@ static __always_inline union weir_flow_control record_fill(struct xdp_md *ctx,
 	control.generation++;
 	control.state = WEIR_FLOW_HALF_OPEN;
 	control.flags = packet->tuple.protocol == IPPROTO_UDP ? WEIR_FLOW_UDP : 0;
-	control.client_hop = client_hop(ctx, packet);
+	control.client_hop = client_hop(ctx, packet, flow);
 	control.backend_hop = backend->hop;
 	return control;
 }

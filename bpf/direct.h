@@ -353,6 +353,8 @@ static __always_inline enum weir_reason direct_send(struct xdp_md *ctx, struct p
 		return WEIR_REASON_NO_NEXT_HOP;
 	if (service->mode == WEIR_MODE_IPIP)
 		reason = encapsulate(ctx, packet, service, backend);
+	else if (hop_is_narrow(packet, hop))
+		reason = WEIR_REASON_TOO_BIG;
 	else if (!ttl_decrement((void *)(long)ctx->data, (void *)(long)ctx->data_end, packet,
 				packet->l3_offset))
 		reason = WEIR_REASON_MALFORMED_IP;

@@ -36,6 +36,8 @@ struct ip6_fragment {
 	__be32 id;
 };
 
+#define IP6_MTU_LEAST 1280 /* RFC 8200 5 */
+
 #define IP6_FRAGMENT_OFFSET 0xfff8
 #define IP6_FRAGMENT_MORE 0x0001
 

@@ -36,12 +36,23 @@ static __always_inline enum weir_reason forward_plain(struct xdp_md *ctx, struct
 							   WEIR_REASON_TO_CLIENT);
 }
 
-/* The one place where a reason becomes a verdict, and is counted. @egress: ifindex, 0: where it came in. */
-static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *counters_, __u32 egress,
-				  enum weir_reason reason)
+/* To the interface that the packet has to leave by; into the map goes every one that can be sent from. */
+static __always_inline int send_out(const struct xdp_md *ctx, __u32 ifindex,
+				    enum weir_reason *reason)
 {
-	count_reason(counters_, reason);
-	switch (weir_reason_verdict(reason)) {
+	int verdict = XDP_TX;
+
+	if (ifindex && ifindex != ctx->ingress_ifindex)
+		verdict = bpf_redirect_map(&egress, ifindex, XDP_DROP);
+	if (verdict == XDP_DROP)
+		*reason = WEIR_REASON_NO_EGRESS;
+	return verdict;
+}
+
+static __always_inline int verdict_of(const struct xdp_md *ctx, __u32 ifindex,
+				      enum weir_reason *reason)
+{
+	switch (weir_reason_verdict(*reason)) {
 	case WEIR_VERDICT_PASS:
 		return XDP_PASS;
 	case WEIR_VERDICT_DROP:
@@ -49,7 +60,15 @@ static __always_inline int finish(struct xdp_md *ctx, struct weir_counters *coun
 	case WEIR_VERDICT_SEND:
 		break;
 	}
-	if (!egress || egress == ctx->ingress_ifindex)
-		return XDP_TX;
-	return bpf_redirect(egress, 0);
+	return send_out(ctx, ifindex, reason);
+}
+
+/* The one place where a reason becomes a verdict, and is counted. @ifindex: to send from, 0: where it came in. */
+static __always_inline int finish(const struct xdp_md *ctx, struct weir_counters *counters_,
+				  __u32 ifindex, enum weir_reason *reason)
+{
+	int verdict = verdict_of(ctx, ifindex, reason);
+
+	count_reason(counters_, *reason);
+	return verdict;
 }

@@ -15,6 +15,8 @@
 #include "abi/state.h"
 #include "packet.h"
 
+#include "egress.h"
+
 /* Fixed when the object is loaded. */
 const volatile __u32 half_open_places = 1;
 const volatile __u32 index_buckets = 1;

@@ -16,28 +16,6 @@ static __always_inline void mac_copy(__u8 *to, const __u8 *from)
 	to_words[2] = from_words[2];
 }
 
-/* The MAC addresses of hop @id. @client_mac: used where the hop is "on link". */
-static __always_inline enum weir_reason hop_apply(struct ethhdr *ethernet, __u16 id,
-						  const __u8 *client_mac, struct packet *packet)
-{
-	struct weir_hop *hop = array_at(&next_hops, id);
-	union weir_hop_address destination, source;
-
-	if (!hop)
-		return WEIR_REASON_NO_NEXT_HOP;
-	destination.word = READ_WORD(hop->destination.word);
-	source.word = READ_WORD(hop->source.word);
-	if (!(destination.flags & WEIR_HOP_VALID))
-		return WEIR_REASON_NO_NEXT_HOP;
-	if (destination.flags & WEIR_HOP_ON_LINK)
-		mac_copy(ethernet->h_dest, client_mac);
-	else
-		mac_copy(ethernet->h_dest, destination.mac);
-	mac_copy(ethernet->h_source, source.mac);
-	packet->egress = hop->ifindex;
-	return WEIR_GO_ON;
-}
-
 /*
  * Was @hit this flow all the time until now? A record whose half-open flow was evicted meanwhile may be
  * another flow's by now, and what was read from it a mixture.
@@ -94,16 +72,46 @@ static __always_inline int nat_header(void *data, void *data_end, const struct p
 	return 1;
 }
 
-/* Where packets of the flow @hit go. */
+/*
+ * Is @packet too long for where it goes? What fits through one link does so in both directions. Whom that
+ * can be told is for too_big_told() to find out.
+ */
+static __always_inline int hop_is_narrow(struct packet *packet, const struct weir_hop *hop)
+{
+	packet->mtu = hop->mtu;
+	return packet->frame_length > packet->mtu + packet->l3_offset &&
+	       hop->ifindex != packet->egress;
+}
+
+/* Writes the MAC addresses of where packets of the flow @hit go, or says why this one cannot go there. */
 static __always_inline enum weir_reason nat_hop(void *data, void *data_end,
 						const struct flow_hit *hit, struct packet *packet)
 {
-	if (data + sizeof(struct ethhdr) > data_end)
+	struct weir_hop *hop = array_at(&next_hops, hit->from == WEIR_FROM_CLIENT ?
+							    hit->control.backend_hop :
+							    hit->control.client_hop);
+	union weir_hop_address destination, source;
+	struct ethhdr *ethernet = data;
+
+	if (!hop)
+		return WEIR_REASON_NO_NEXT_HOP;
+	if ((void *)(ethernet + 1) > data_end)
 		return WEIR_REASON_MALFORMED_IP;
-	return hop_apply(data,
-			 hit->from == WEIR_FROM_CLIENT ? hit->control.backend_hop :
-							 hit->control.client_hop,
-			 hit->flow->client_mac, packet);
+	if (hop_is_narrow(packet, hop))
+		return WEIR_REASON_TOO_BIG;
+	destination.word = READ_WORD(hop->destination.word);
+	source.word = READ_WORD(hop->source.word);
+	if (!(destination.flags & WEIR_HOP_VALID))
+		return WEIR_REASON_NO_NEXT_HOP;
+	if (destination.flags & WEIR_HOP_DOUBTFUL)
+		packet->doubtful = 1;
+	if (destination.flags & WEIR_HOP_ON_LINK)
+		mac_copy(ethernet->h_dest, hit->flow->client_mac);
+	else
+		mac_copy(ethernet->h_dest, destination.mac);
+	mac_copy(ethernet->h_source, source.mac);
+	packet->egress = hop->ifindex;
+	return WEIR_GO_ON;
 }
 
 /*

@@ -34,6 +34,7 @@ enum tcp_flag {
 #define ETHERNET_GROUP 0x01     /* in the first byte of an address: multicast or broadcast */
 #define IP_FRAGMENT_MASK 0x3fff /* more fragments, or an offset: RFC 791 3.1 */
 #define IP_FRAGMENT_OFFSET 0x1fff
+#define IP_DONT_FRAGMENT 0x4000
 #define IP_HEADER_LEAST 20
 
 /* Tags that stand between the MAC addresses and the IP header: 802.1Q in 802.1ad at most. */
@@ -46,7 +47,8 @@ enum tcp_flag {
 
 struct packet {
 	struct weir_tuple tuple; /* ports 0 where the frame ends before them */
-	__u16 l3_offset;         /* bytes from the start of the frame */
+	__u8 l3_offset;          /* bytes from the start of the frame */
+	__u8 doubtful;           /* goes through a gateway that is no good any more, perhaps */
 	__u16 l4_offset;
 	__u16 fragment_offset; /* of the IPv6 fragment header, 0: none */
 	__u8 ttl;
@@ -60,7 +62,7 @@ struct packet {
 	__u32 sequence;
 	__u32 sequence_end;
 	__u32 acknowledgement;
-	__u32 egress; /* ifindex to send from; 0: where it came in */
+	__u32 egress; /* ifindex to send from: at first, and as 0, where it came in */
 	/* Its flow, if it has one: the record (WEIR_RECORD_NONE in dsr and ipip), and who serves it. */
 	__u32 record;
 	__u32 backend_id;
@@ -72,7 +74,7 @@ enum slow_stage {
 	STAGE_PARSED,    /* the parser has something to say */
 	STAGE_UNKNOWN,   /* no flow */
 	STAGE_FOUND,     /* a flow, but there is more to do than to forward */
-	STAGE_FORWARDED, /* all but what is rare: the list of fragments, the trace */
+	STAGE_FORWARDED, /* what has become of it, but for what is rare: an answer, fragments, the trace */
 };
 
 /* The one entry of the per-CPU array `handovers`: nobody else uses it until the packet is done. */

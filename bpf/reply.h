@@ -38,10 +38,8 @@ enum {
 #define ICMP6_PORT_UNREACHABLE 4
 
 #define REPLY_TTL 64
-#define IP_DONT_FRAGMENT 0x4000
 /* What an ICMP error quotes beyond the IP header (RFC 792). */
 #define ICMP_QUOTE 8
-#define IP6_MTU_LEAST 1280
 #define ICMP6_QUOTE_MOST (IP6_MTU_LEAST - sizeof(struct ip6_header) - sizeof(struct icmp_error))
 /* An IPv6 error ends before this: a bound for the verifier. */
 #define QUOTE_SUM_MASK 0x7ff
@@ -339,6 +337,23 @@ __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet, __u32
 	icmp->checksum = ~checksum_fold(walk.sum);
 	frame_turn_round(ctx);
 	return 1;
+}
+
+/*
+ * @packet is too long for the link that it should leave by: whom can that be told? Nobody about ICMP and
+ * fragments behind the first, nor an IPv4 host that has not asked for it.
+ */
+static __always_inline enum weir_reason too_big_told(struct xdp_md *ctx, struct packet *packet)
+{
+	struct iphdr *ip = packet_l3((void *)(long)ctx->data, packet);
+
+	if ((void *)(ip + 1) > (void *)(long)ctx->data_end)
+		return WEIR_REASON_MALFORMED_IP;
+	if (packet->tuple.family == WEIR_IPV4 && !(ip->frag_off & bpf_htons(IP_DONT_FRAGMENT)))
+		return WEIR_REASON_TOO_BIG_NO_DF;
+	if (packet->tuple.family == WEIR_IPV6 && packet->mtu < IP6_MTU_LEAST)
+		packet->mtu = IP6_MTU_LEAST; /* it believes no less: RFC 8201 4 */
+	return packet->has_ports ? WEIR_REASON_TOO_BIG : WEIR_REASON_TOO_BIG_SILENT;
 }
 
 /*

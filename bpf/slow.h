@@ -15,6 +15,7 @@
 #include "kill.h"
 #include "known.h"
 #include "reply.h"
+#include "route.h"
 #include "service.h"
 #include "stats.h"
 #include "timestamp.h"
@@ -112,10 +113,13 @@ __noinline int parse_pieces(struct xdp_md *ctx, struct packet *packet)
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
+	enum weir_reason reason;
 
 	if (!packet)
 		return WEIR_REASON_NOT_IP;
-	return packet_parse(data, data_end, bpf_xdp_get_buff_len(ctx), packet);
+	reason = packet_parse(data, data_end, bpf_xdp_get_buff_len(ctx), packet);
+	packet->egress = ctx->ingress_ifindex;
+	return reason;
 }
 
 /* What the parser has nothing to say against: to a flow, or to a service. */
@@ -155,6 +159,8 @@ static __always_inline enum weir_reason answer(struct xdp_md *ctx, struct packet
 {
 	__u64 cause = PINNED(reason);
 
+	if (cause == WEIR_REASON_TOO_BIG)
+		cause = PINNED(too_big_told(ctx, packet));
 	return reason_is_answered(cause) ? reply(ctx, packet, cause) : cause;
 }
 
@@ -166,6 +172,7 @@ int weir_slow(struct xdp_md *ctx)
 	struct handover *handover_ = WEIR_ONLY(handovers);
 	enum weir_reason reason;
 	struct packet *packet;
+	int verdict;
 
 	if (!handover_ || !runtime_)
 		return XDP_ABORTED;
@@ -184,10 +191,13 @@ int weir_slow(struct xdp_md *ctx)
 	case STAGE_FORWARDED:
 		break;
 	}
+	if (packet->doubtful && reason == WEIR_REASON_TO_CLIENT)
+		route_again(ctx, packet);
 	if (packet->first_fragment && reason_is_forwarded(reason))
 		fragment_first(ctx, packet);
 	reason = answer(ctx, packet, reason);
+	verdict = finish(ctx, counters_, packet->egress, &reason);
 	if (runtime_->trace)
 		tell(packet, reason);
-	return finish(ctx, counters_, packet->egress, reason);
+	return verdict;
 }

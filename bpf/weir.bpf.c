@@ -3,6 +3,7 @@
 #include "known.h"
 #include "maps.h"
 #include "packet.h"
+#include "pass.h"
 #include "reset.h"
 #include "slow.h"
 #include "sweep.h"
@@ -43,6 +44,7 @@ int weir_xdp(struct xdp_md *ctx)
 
 	count_packet(counters_);
 	reason = packet_parse(data, data_end, data_end - data, &packet);
+	packet.egress = ctx->ingress_ifindex;
 	if (reason != WEIR_GO_ON)
 		return go_slow(ctx, &packet, STAGE_PARSED, reason);
 	if (!flow_find(&packet, &hit))
@@ -50,11 +52,12 @@ int weir_xdp(struct xdp_md *ctx)
 	if (!is_plain(&hit, &packet))
 		return go_slow(ctx, &packet, STAGE_FOUND, reason);
 	reason = forward_plain(ctx, &packet, &hit);
-	if (packet.first_fragment || !runtime_ || runtime_->trace) {
+	if (packet.first_fragment || packet.doubtful || reason == WEIR_REASON_TOO_BIG ||
+	    !runtime_ || runtime_->trace) {
 		packet_note_flow(&packet, &hit);
 		return go_slow(ctx, &packet, STAGE_FORWARDED, reason);
 	}
-	return finish(ctx, counters_, packet.egress, reason);
+	return finish(ctx, counters_, packet.egress, &reason);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -323,6 +323,9 @@ int print_status(const json_t *status, const json_t *services, const json_t *bac
 	if (code == 0)
 		code = print_snat(field(status, "snat"));
 	printf("packets  %s\n", field_count(status, "packets").s);
+	if (field_number(status, "redirect_failures"))
+		printf("         %s could not be sent from another interface (redirect failures)\n",
+		       field_count(status, "redirect_failures").s);
 	if (code == 0)
 		code = print_reasons(field(status, "reasons"), width);
 	return code;

@@ -115,7 +115,9 @@ static void adopt_gateway(const struct weir_gateway_key *key, uint16_t hop, void
 {
 	struct daemon *daemon = user;
 
-	hops_adopt(&daemon->hops, hop, &key->address, key->ifindex);
+	/* It may have left its routes since; if not, the resolver tells of it. */
+	if (hops_adopt(&daemon->hops, hop, &key->address, key->ifindex) == 0)
+		hop_doubt(&daemon->tables->hops[hop]);
 }
 
 /* What is zero was given back: else each restart would use up the ids that came and went before. */

@@ -160,13 +160,25 @@ static void store_address(union weir_hop_address *entry, const uint8_t mac[6], u
 
 void hop_write(struct weir_hop *entry, const struct resolver_hop *hop)
 {
+	bool doubtful = hop->gateway && !hop->reachable;
+	uint16_t flags = WEIR_HOP_VALID | (doubtful ? WEIR_HOP_DOUBTFUL : 0);
 	static const uint8_t no_mac[6];
 
 	if (!hop->ifindex || !memcmp(hop->mac, no_mac, sizeof(no_mac)))
 		return;
 	store_link(entry, hop->ifindex, hop->mtu);
 	store_address(&entry->source, hop->source_mac, 0);
-	store_address(&entry->destination, hop->mac, WEIR_HOP_VALID);
+	store_address(&entry->destination, hop->mac, flags);
+}
+
+void hop_doubt(struct weir_hop *entry)
+{
+	union weir_hop_address image = entry->destination;
+
+	if (!(image.flags & WEIR_HOP_VALID) || image.flags & WEIR_HOP_ON_LINK)
+		return;
+	image.flags |= WEIR_HOP_DOUBTFUL;
+	datapath_store((void *)&entry->destination.word, image.word);
 }
 
 void hop_write_on_link(struct weir_hop *entry, const uint8_t mac[6], uint32_t ifindex, uint32_t mtu)

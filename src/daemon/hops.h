@@ -17,9 +17,6 @@ struct hop {
 	struct weir_address address;
 	uint32_t ifindex; /* of a gateway's key; 0: backend */
 	uint16_t next;    /* in the same bucket */
-	uint16_t heir;    /* of a gateway that is gone: id of the one that took its place */
-	bool gone;        /* was a gateway, and is in no route any more */
-	uint32_t came;    /* of gateways: a higher number came later */
 	bool known;       /* `state` was told */
 	bool logged;      /* as follows */
 	bool logged_usable;
@@ -63,6 +60,9 @@ bool hop_usable(const struct hop *hop, bool need_source, const char **why);
  * what it has: the last good way is better than none.
  */
 void hop_write(struct weir_hop *entry, const struct resolver_hop *hop);
+
+/* Flows through this gateway are to ask their route again; those that find no other go on with it. */
+void hop_doubt(struct weir_hop *entry);
 
 /* The on-link hop of an interface: its own address, the client's MAC. */
 void hop_write_on_link(struct weir_hop *entry, const uint8_t mac[6], uint32_t ifindex,

@@ -151,6 +151,7 @@ static int attach(struct daemon *daemon, struct interface *interface, struct err
 		return err;
 	interface->attached = true;
 	interface->native = native;
+	egress_use(daemon, interface->ifindex);
 	log_info("attached to %s in %s mode", name, native ? "native" : "generic");
 	if (!interface->up)
 		log_warning("%s is down: nothing is forwarded until it is up", name);
@@ -176,6 +177,7 @@ int interfaces_attach(struct daemon *daemon, struct error *error)
 		if (err < 0)
 			return err;
 	}
+	egress_start(daemon);
 	detach_others(daemon);
 	return 0;
 }
@@ -214,6 +216,7 @@ static void vanish(struct daemon *daemon, struct interface *interface)
 	interface->ifindex = 0;
 	interface->attached = false;
 	interface->up = false;
+	egress_vanished(daemon);
 }
 
 void interfaces_link_event(struct daemon *daemon, const char *name, uint32_t ifindex, bool up)

@@ -34,6 +34,12 @@ struct interface {
 	char driver[32];
 };
 
+/* An interface that packets may be sent from. */
+struct egress {
+	uint32_t ifindex;
+	bool used; /* some next hop lies there */
+};
+
 /* Source ports: what the host leaves to weir, looked at again every few seconds. */
 struct snat_ports {
 	uv_timer_t timer;
@@ -107,7 +113,6 @@ struct daemon {
 	struct registry registry;
 	struct service *changed; /* services whose slots must be built again */
 	struct hops hops;
-	uint32_t gateways_seen;
 	struct snat_pool snat_pool;
 	union weir_range snat_fixed; /* the configured SNAT addresses; length 0: by route */
 	struct ranges slot_ranges;
@@ -122,6 +127,10 @@ struct daemon {
 	bool addresses_known;         /* all of them */
 	bool echo_stale;              /* they changed: who answers pings? */
 	struct interface *interfaces; /* config->interface_count of them */
+	struct egress egresses[WEIR_EGRESSES];
+	size_t egress_count;
+	bool egress_open;  /* they are in the datapath */
+	bool egress_stale; /* perhaps not all of them are used any more */
 	struct restore restore;
 	struct sweep sweep;
 	struct trace trace;
@@ -148,6 +157,16 @@ void interfaces_detach(struct daemon *daemon);
 void interfaces_link_event(struct daemon *daemon, const char *name, uint32_t ifindex, bool up);
 void interfaces_source_mac(struct daemon *daemon, uint32_t ifindex, const uint8_t mac[6]);
 void interfaces_settle(struct daemon *daemon);
+
+/* egress.c: the interfaces that packets are sent from, into the datapath. */
+/* Once weir is attached to its own. */
+void egress_start(struct daemon *daemon);
+/* A next hop leads through this one. */
+void egress_use(struct daemon *daemon, uint32_t ifindex);
+/* Some interface has gone. */
+void egress_vanished(struct daemon *daemon);
+/* Forgets those that no next hop lies behind any more. */
+void egress_follow(struct daemon *daemon);
 
 /* forwarding.c: the sysctl net.ipv4.conf.IF.forwarding, and the state file that remembers it. */
 /* Takes over what a killed daemon left (*killed: there was one), and makes our own state file. */

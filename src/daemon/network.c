@@ -44,11 +44,24 @@ static void log_backends(const struct daemon *daemon, const struct hop *hop, boo
 			  usable && !backends[id].config->weight ? ", weight 0: no new flows" : "");
 }
 
+/* Do replies have to come back through weir? */
+static bool has_replies(const struct daemon *daemon, const struct hop *hop)
+{
+	const struct backend *backends = daemon->registry.backends;
+
+	for (uint32_t id = hop->first_backend; id; id = backends[id].next_same_hop)
+		if (daemon->registry.services[backends[id].service].own.mode == WEIR_MODE_NAT)
+			return true;
+	return false;
+}
+
 static void log_bypass(const struct daemon *daemon, const struct hop *hop)
 {
 	char address[ENDPOINT_STRING_SIZE];
 	char name[IF_NAMESIZE] = "?";
 
+	if (!has_replies(daemon, hop))
+		return;
 	for (size_t i = 0; i < daemon->config->interface_count; i++)
 		if (!daemon->interfaces[i].ifindex ||
 		    daemon->interfaces[i].ifindex == hop->state.ifindex)
@@ -162,6 +175,7 @@ void network_take_hop(struct daemon *daemon, uint16_t id, const struct resolver_
 	hop->state = *state;
 	hop->known = true;
 	hop_write(&daemon->tables->hops[id], state);
+	egress_use(daemon, daemon->tables->hops[id].ifindex);
 	publish_hop(daemon, hop);
 	log_hop(daemon, hop, false);
 }
@@ -226,6 +240,7 @@ static void on_readable(uv_poll_t *poll, int status, int readable)
 	}
 	host_address_follow(daemon);
 	interfaces_settle(daemon);
+	egress_follow(daemon);
 	publish_slots(daemon);
 	if (daemon->waiting && network_is_resolved(daemon))
 		uv_stop(&daemon->loop);

@@ -103,16 +103,19 @@ static json_t *snat_json(const struct daemon *daemon)
 json_t *describe_status(struct daemon *daemon)
 {
 	struct weir_counters counters;
+	uint64_t failures;
 
-	if (datapath_read_counters(daemon->datapath, &counters) < 0)
+	if (datapath_read_counters(daemon->datapath, &counters) < 0 ||
+	    datapath_read_failures(daemon->datapath, &failures) < 0)
 		return NULL;
-	return json_pack("{s:s, s:I, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "version",
-			 WEIR_VERSION, "generation", (json_int_t)daemon->tables->root->generation,
-			 "interfaces", interfaces_json(daemon), "reasons", reasons_json(&counters),
-			 "packets", (json_int_t)counters.packets, "flows",
-			 flow_count(daemon, &counters), "snat", snat_json(daemon), "memory_bytes",
-			 (json_int_t)datapath_memory(daemon->datapath), "sweep_age_ms",
-			 (json_int_t)sweep_age_ms(daemon), "services",
+	return json_pack("{s:s, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I}",
+			 "version", WEIR_VERSION, "generation",
+			 (json_int_t)daemon->tables->root->generation, "interfaces",
+			 interfaces_json(daemon), "reasons", reasons_json(&counters), "packets",
+			 (json_int_t)counters.packets, "redirect_failures", (json_int_t)failures,
+			 "flows", flow_count(daemon, &counters), "snat", snat_json(daemon),
+			 "memory_bytes", (json_int_t)datapath_memory(daemon->datapath),
+			 "sweep_age_ms", (json_int_t)sweep_age_ms(daemon), "services",
 			 (json_int_t)daemon->registry.service_count, "backends",
 			 (json_int_t)daemon->registry.backend_count, "uptime_seconds",
 			 (json_int_t)((uv_hrtime() / 1000000 - daemon->started_ms) / 1000));

@@ -147,6 +147,7 @@ void datapath_close(struct datapath *datapath)
 		return;
 	while (datapath->attachment_count)
 		close(datapath->attachments[--datapath->attachment_count].link);
+	failures_close(datapath);
 	ring_buffer__free(datapath->events);
 	for (size_t i = 0; i < datapath->mapping_count; i++)
 		munmap(datapath->mappings[i].memory, datapath->mappings[i].length);
@@ -199,37 +200,16 @@ int datapath_list_gateways(struct datapath *datapath,
 	return r == -ENOENT ? 0 : r;
 }
 
-/* Adds up, word by word, the per-CPU values of @map at @index. @size: multiple of 8 bytes. */
-static int sum_over_cpus(const struct datapath *datapath, const struct bpf_map *map, uint32_t index,
-			 uint64_t *sum, size_t size)
-{
-	size_t words = size / sizeof(uint64_t);
-	_cleanup_free_ uint64_t *values = calloc((size_t)datapath->cpus, size);
-	int r;
-
-	if (!values)
-		return -ENOMEM;
-	r = bpf_map__lookup_elem(map, &index, sizeof(index), values, size * (size_t)datapath->cpus,
-				 0);
-	if (r)
-		return r;
-	memset(sum, 0, size);
-	for (int cpu = 0; cpu < datapath->cpus; cpu++)
-		for (size_t i = 0; i < words; i++)
-			sum[i] += values[(size_t)cpu * words + i];
-	return 0;
-}
-
 int datapath_read_counters(struct datapath *datapath, struct weir_counters *ret)
 {
-	return sum_over_cpus(datapath, datapath->skeleton->maps.counters, 0, (uint64_t *)ret,
-			     sizeof(*ret));
+	return object_sum(datapath, datapath->skeleton->maps.counters, 0, (uint64_t *)ret,
+			  sizeof(*ret));
 }
 
 int datapath_read_traffic(struct datapath *datapath, uint32_t backend, struct weir_traffic *ret)
 {
-	return sum_over_cpus(datapath, datapath->skeleton->maps.traffic, backend, (uint64_t *)ret,
-			     sizeof(*ret));
+	return object_sum(datapath, datapath->skeleton->maps.traffic, backend, (uint64_t *)ret,
+			  sizeof(*ret));
 }
 
 int datapath_clear_traffic(struct datapath *datapath, uint32_t backend)

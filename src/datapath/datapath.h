@@ -91,6 +91,31 @@ size_t datapath_attached(const struct datapath *datapath, uint32_t *ifindexes, s
 /* The mode of the pinned link of an interface: 1: native, 0: generic, -ENOENT: there is none. */
 int datapath_attached_native(const struct datapath *datapath, uint32_t ifindex);
 
+/*
+ * A program that passes everything: drivers send frames that come from another interface's XDP program
+ * only while they have one themselves. -EBUSY: the interface has another one already, which will do;
+ * -EOPNOTSUPP: driver without XDP. datapath_attach() puts the balancer in its place.
+ */
+int datapath_attach_pass(struct datapath *datapath, uint32_t ifindex, struct error *error);
+void datapath_detach_pass(struct datapath *datapath, uint32_t ifindex);
+/* Has the interface a native XDP program, whoever's? */
+bool datapath_is_native(uint32_t ifindex);
+/* The same as datapath_attached(). */
+size_t datapath_passing(const struct datapath *datapath, uint32_t *ifindexes, size_t most);
+
+/*
+ * Interfaces that packets may be sent from besides the one where they came in; who is not among them
+ * gets none (reason no_egress). Those that vanish leave by themselves.
+ */
+int datapath_add_egress(struct datapath *datapath, uint32_t ifindex);
+void datapath_remove_egress(struct datapath *datapath, uint32_t ifindex);
+/* Returns how many, at most @most. */
+size_t datapath_egresses(const struct datapath *datapath, uint32_t *ifindexes, size_t most);
+
+/* Counts from now on what the kernel cannot send though the program has said so. Pinned as links are. */
+int datapath_watch_failures(struct datapath *datapath, struct error *error);
+int datapath_read_failures(struct datapath *datapath, uint64_t *ret);
+
 /* Stores one aligned 64-bit word so that a concurrent reader sees the old or the new one. */
 void datapath_store(uint64_t *word, uint64_t value);
 

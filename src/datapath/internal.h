@@ -10,6 +10,7 @@
 struct bpf_map;
 struct bpf_program;
 struct ring_buffer;
+struct failures;
 struct weir;
 
 /*
@@ -20,11 +21,13 @@ struct weir;
 
 struct attachment {
 	uint32_t ifindex;
-	int link; /* bpf_link */
+	int link;    /* bpf_link */
+	bool passes; /* of the program that only passes */
 };
 
 struct datapath {
 	struct weir *skeleton;
+	struct failures *failures; /* NULL: nobody watches for them */
 	struct datapath_tables tables;
 	struct weir_meta *meta; /* mapped */
 	struct mapping {
@@ -51,6 +54,9 @@ struct datapath {
 int object_load(struct datapath *datapath, struct error *error);
 int object_map_tables(struct datapath *datapath);
 int object_run(const struct bpf_program *program, void *context, size_t size);
+/* Adds up, word by word, the per-CPU values of @map at @index. @size: multiple of 8 bytes. */
+int object_sum(const struct datapath *datapath, const struct bpf_map *map, uint32_t index,
+	       uint64_t *sum, size_t size);
 /* Counters of reasons back to zero, on all CPUs; those of flows go on. */
 int object_reset_reasons(struct datapath *datapath);
 
@@ -76,6 +82,12 @@ int bpffs_make_directory(const char *path, struct error *error);
 int bpffs_lock(const char *path, int *ret, struct error *error);
 /* Calls @take with the path of each entry of the directory; a missing directory is empty. */
 int bpffs_for_each(const char *directory, int (*take)(const char *path, void *user), void *user);
+
+/* egress.c */
+/* Pins of what counts redirects that failed: PINS/failures-NAME. */
+#define FAILURES "failures-"
+/* Stops counting, unless it is pinned. */
+void failures_close(struct datapath *datapath);
 
 /* links.c */
 /* Takes the pinned links of @directory off their interfaces; @dead: only those without one. */

@@ -2,6 +2,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,24 +13,35 @@
 #include "src/datapath/internal.h"
 #include "weir.skel.h"
 
-/* Pinned links: PINS/link-IFINDEX-MODE. The mode is in the name, for the kernel does not tell it. */
+/*
+ * Pinned links: PINS/link-IFINDEX-MODE. The mode is in the name, for the kernel does not tell it. A link
+ * of the program that only passes is PINS/pass-IFINDEX.
+ */
 #define NATIVE "native"
 #define GENERIC "generic"
+#define LINK "link-"
+#define PASS "pass-"
 
 static const char *link_path(char path[static BPFFS_PATH_SIZE], const struct datapath *datapath,
 			     uint32_t ifindex, bool native)
 {
-	snprintf(path, BPFFS_PATH_SIZE, "%s/link-%u-%s", datapath->pins, ifindex,
+	snprintf(path, BPFFS_PATH_SIZE, "%s/" LINK "%u-%s", datapath->pins, ifindex,
 		 native ? NATIVE : GENERIC);
 	return path;
 }
 
-/* Is it the name of a pinned link? */
-static bool is_link(const char *path)
+static const char *pass_path(char path[static BPFFS_PATH_SIZE], const struct datapath *datapath,
+			     uint32_t ifindex)
+{
+	snprintf(path, BPFFS_PATH_SIZE, "%s/" PASS "%u", datapath->pins, ifindex);
+	return path;
+}
+
+static bool is_named(const char *path, const char *prefix)
 {
 	const char *slash = strrchr(path, '/');
 
-	return !strncmp(slash ? slash + 1 : path, "link-", strlen("link-"));
+	return !strncmp(slash ? slash + 1 : path, prefix, strlen(prefix));
 }
 
 /* The interface that a link is attached to; 0: none any more. Negative errno: no link. */
@@ -58,7 +70,7 @@ static int unpin_one(const char *path, void *user)
 	const bool *dead = user;
 	_cleanup_close_ int fd = -1;
 
-	if (!is_link(path))
+	if (!is_named(path, LINK) && !is_named(path, PASS) && !is_named(path, FAILURES))
 		return 0;
 	fd = bpf_obj_get(path);
 	return *dead && fd >= 0 && link_ifindex(fd) > 0 ? 0 : unpin(path);
@@ -70,6 +82,7 @@ int links_unpin(const char *directory, bool dead)
 }
 
 struct found {
+	const char *prefix;
 	uint32_t *ifindexes;
 	size_t count, most;
 };
@@ -77,7 +90,7 @@ struct found {
 static int find_one(const char *path, void *user)
 {
 	struct found *found = user;
-	_cleanup_close_ int fd = is_link(path) ? bpf_obj_get(path) : -1;
+	_cleanup_close_ int fd = is_named(path, found->prefix) ? bpf_obj_get(path) : -1;
 	int64_t ifindex = fd < 0 ? 0 : link_ifindex(fd);
 
 	if (ifindex <= 0)
@@ -90,19 +103,30 @@ static int find_one(const char *path, void *user)
 
 size_t links_alive(const char *directory)
 {
-	struct found found = {};
+	struct found found = { .prefix = LINK };
 
 	bpffs_for_each(directory, find_one, &found);
 	return found.count;
 }
 
-size_t datapath_attached(const struct datapath *datapath, uint32_t *ifindexes, size_t most)
+static size_t find(const struct datapath *datapath, const char *prefix, uint32_t *ifindexes,
+		   size_t most)
 {
-	struct found found = { .ifindexes = ifindexes, .most = most };
+	struct found found = { .prefix = prefix, .ifindexes = ifindexes, .most = most };
 
 	if (datapath->pins)
 		bpffs_for_each(datapath->pins, find_one, &found);
 	return found.count < most ? found.count : most;
+}
+
+size_t datapath_attached(const struct datapath *datapath, uint32_t *ifindexes, size_t most)
+{
+	return find(datapath, LINK, ifindexes, most);
+}
+
+size_t datapath_passing(const struct datapath *datapath, uint32_t *ifindexes, size_t most)
+{
+	return find(datapath, PASS, ifindexes, most);
 }
 
 int datapath_attached_native(const struct datapath *datapath, uint32_t ifindex)
@@ -137,7 +161,7 @@ int links_create(int program, uint32_t ifindex, bool native, int *ret, struct er
 }
 
 /* 1: a pinned link of this mode now runs this program. 0: there is none. */
-static int swap(const struct datapath *datapath, const char *path, struct error *error)
+static int swap(int program, const char *path, struct error *error)
 {
 	_cleanup_close_ int fd = bpf_obj_get(path);
 	int r;
@@ -149,20 +173,42 @@ static int swap(const struct datapath *datapath, const char *path, struct error 
 		unpin(path);
 		return 0;
 	}
-	r = bpf_link_update(fd, datapath_xdp_fd(datapath), NULL);
+	r = bpf_link_update(fd, program, NULL);
 	if (r)
 		return error_set(error, r, "cannot swap the XDP program of %s: %s", path,
 				 strerror(-r));
 	return 1;
 }
 
+static int create_pinned(int program, uint32_t ifindex, bool native, const char *path,
+			 struct error *error)
+{
+	_cleanup_close_ int fd = -1;
+	int r = links_create(program, ifindex, native, &fd, error);
+
+	if (r)
+		return r;
+	r = bpf_obj_pin(fd, path);
+	return r ? error_set(error, r, "cannot pin the link %s: %s", path, strerror(-r)) : 0;
+}
+
+/* A link that is there goes on under another name, if that one is free. */
+static void rename_pin(const char *from, const char *to)
+{
+	renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}
+
 static int attach_pinned(struct datapath *datapath, uint32_t ifindex, bool native,
 			 struct error *error)
 {
-	char path[BPFFS_PATH_SIZE], other[BPFFS_PATH_SIZE];
-	_cleanup_close_ int fd = -1;
-	int r = swap(datapath, link_path(path, datapath, ifindex, native), error);
+	char path[BPFFS_PATH_SIZE], other[BPFFS_PATH_SIZE], pass[BPFFS_PATH_SIZE];
+	int r;
 
+	link_path(path, datapath, ifindex, native);
+	pass_path(pass, datapath, ifindex);
+	if (native)
+		rename_pin(pass, path);
+	r = swap(datapath_xdp_fd(datapath), path, error);
 	/* What the program before has counted meanwhile, too. */
 	if (r > 0)
 		return datapath->reasons_differ ? object_reset_reasons(datapath) : 0;
@@ -170,49 +216,86 @@ static int attach_pinned(struct datapath *datapath, uint32_t ifindex, bool nativ
 		return r;
 	/* A link keeps its mode, and two modes exclude each other: packets pass by for a moment. */
 	unpin(link_path(other, datapath, ifindex, !native));
-	r = links_create(datapath_xdp_fd(datapath), ifindex, native, &fd, error);
-	if (r)
-		return r;
-	r = bpf_obj_pin(fd, path);
-	return r ? error_set(error, r, "cannot pin the link %s: %s", path, strerror(-r)) : 0;
+	unpin(pass);
+	return create_pinned(datapath_xdp_fd(datapath), ifindex, native, path, error);
 }
 
-int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, struct error *error)
+static int attach_held(struct datapath *datapath, uint32_t ifindex, bool native, bool passes,
+		       struct error *error)
 {
+	const struct weir *skeleton = datapath->skeleton;
+	int program = bpf_program__fd(passes ? skeleton->progs.weir_pass :
+					       skeleton->progs.weir_xdp);
 	struct attachment *grown;
 	int fd, r;
 
-	if (datapath->pins)
-		return attach_pinned(datapath, ifindex, native, error);
 	grown = reallocarray(datapath->attachments, datapath->attachment_count + 1, sizeof(*grown));
 	if (!grown)
 		return error_set(error, -ENOMEM, "out of memory");
 	datapath->attachments = grown;
-	r = links_create(datapath_xdp_fd(datapath), ifindex, native, &fd, error);
+	r = links_create(program, ifindex, native, &fd, error);
 	if (r)
 		return r;
-	grown[datapath->attachment_count++] = (struct attachment){ ifindex, fd };
+	grown[datapath->attachment_count++] = (struct attachment){ ifindex, fd, passes };
 	return 0;
+}
+
+static void detach_held(struct datapath *datapath, uint32_t ifindex, bool passes)
+{
+	for (size_t i = datapath->attachment_count; i-- > 0;) {
+		if (datapath->attachments[i].ifindex != ifindex ||
+		    datapath->attachments[i].passes != passes)
+			continue;
+		close(datapath->attachments[i].link);
+		datapath->attachments[i] = datapath->attachments[--datapath->attachment_count];
+	}
+}
+
+int datapath_attach(struct datapath *datapath, uint32_t ifindex, bool native, struct error *error)
+{
+	if (datapath->pins)
+		return attach_pinned(datapath, ifindex, native, error);
+	detach_held(datapath, ifindex, true);
+	return attach_held(datapath, ifindex, native, false, error);
+}
+
+int datapath_attach_pass(struct datapath *datapath, uint32_t ifindex, struct error *error)
+{
+	int program = bpf_program__fd(datapath->skeleton->progs.weir_pass), r;
+	char path[BPFFS_PATH_SIZE], before[BPFFS_PATH_SIZE];
+
+	if (!datapath->pins)
+		return attach_held(datapath, ifindex, true, true, error);
+	/* Of a weir that was to balance there, and is no longer. */
+	unpin(link_path(before, datapath, ifindex, false));
+	rename_pin(link_path(before, datapath, ifindex, true), pass_path(path, datapath, ifindex));
+	r = swap(program, path, error);
+	return r ? (r < 0 ? r : 0) : create_pinned(program, ifindex, true, path, error);
 }
 
 void datapath_detach_from(struct datapath *datapath, uint32_t ifindex)
 {
 	char path[BPFFS_PATH_SIZE];
 
-	for (size_t i = datapath->attachment_count; i-- > 0;) {
-		if (datapath->attachments[i].ifindex != ifindex)
-			continue;
-		close(datapath->attachments[i].link);
-		datapath->attachments[i] = datapath->attachments[--datapath->attachment_count];
-	}
+	detach_held(datapath, ifindex, false);
 	if (!datapath->pins)
 		return;
 	unpin(link_path(path, datapath, ifindex, true));
 	unpin(link_path(path, datapath, ifindex, false));
 }
 
+void datapath_detach_pass(struct datapath *datapath, uint32_t ifindex)
+{
+	char path[BPFFS_PATH_SIZE];
+
+	detach_held(datapath, ifindex, true);
+	if (datapath->pins)
+		unpin(pass_path(path, datapath, ifindex));
+}
+
 void datapath_detach(struct datapath *datapath)
 {
+	failures_close(datapath);
 	while (datapath->attachment_count)
 		close(datapath->attachments[--datapath->attachment_count].link);
 	if (!datapath->pins)

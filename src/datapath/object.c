@@ -146,6 +146,26 @@ int object_run(const struct bpf_program *program, void *context, size_t size)
 	return bpf_prog_test_run_opts(bpf_program__fd(program), &options);
 }
 
+int object_sum(const struct datapath *datapath, const struct bpf_map *map, uint32_t index,
+	       uint64_t *sum, size_t size)
+{
+	size_t words = size / sizeof(uint64_t);
+	_cleanup_free_ uint64_t *values = calloc((size_t)datapath->cpus, size);
+	int r;
+
+	if (!values)
+		return -ENOMEM;
+	r = bpf_map__lookup_elem(map, &index, sizeof(index), values, size * (size_t)datapath->cpus,
+				 0);
+	if (r)
+		return r;
+	memset(sum, 0, size);
+	for (int cpu = 0; cpu < datapath->cpus; cpu++)
+		for (size_t i = 0; i < words; i++)
+			sum[i] += values[(size_t)cpu * words + i];
+	return 0;
+}
+
 int object_reset_reasons(struct datapath *datapath)
 {
 	return object_run(datapath->skeleton->progs.weir_reset_reasons, NULL, 0);

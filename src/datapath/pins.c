@@ -17,7 +17,8 @@
  *
  *	maps/NAME           all maps; there as a whole or not at all
  *	new/NAME            maps that are being made or removed; a daemon was killed meanwhile
- *	link-IFINDEX-MODE   see links.c
+ *	link-IFINDEX-MODE   see links.c, as pass-IFINDEX
+ *	failures-NAME       see egress.c
  */
 #define MAPS "maps"
 #define NEW "new"

@@ -23,3 +23,9 @@ int host_used_ports(uint64_t bits[static 1024], struct error *error);
 
 /* Driver of an interface ("veth", "virtio_net"; "" if it has none) as ethtool tells. */
 int host_driver(const char *interface, char name[static 32]);
+
+/*
+ * Does the driver take frames that native XDP sends from this interface, with the XDP programs that are
+ * there now? 1, 0, or a negative errno: Linux before 6.3 does not tell.
+ */
+int host_takes_redirects(uint32_t ifindex);

@@ -257,6 +257,7 @@ int resolver_settle(struct resolver *resolver)
 			list_move(&resolver->dirty_neighbours,
 				  &CONTAINER_OF(node, struct neighbour, all)->dirty);
 	}
+	neighbours_inspect_dirty(resolver);
 	if (resolver->routes_stale) {
 		int routes_error = resolve_all(resolver);
 

@@ -121,11 +121,18 @@ void neighbours_inspect_dirty(struct resolver *resolver)
 
 	while ((node = list_pop(&resolver->dirty_neighbours))) {
 		struct neighbour *neighbour = CONTAINER_OF(node, struct neighbour, dirty);
+		bool had_failed = neighbour->failed;
 
 		inspect(resolver, neighbour);
-		LIST_FOR_EACH(place, &neighbour->targets)
-			list_move(&resolver->changed_targets,
-				  &CONTAINER_OF(place, struct target, of_neighbour)->changed);
+		LIST_FOR_EACH(place, &neighbour->targets) {
+			struct target *target = CONTAINER_OF(place, struct target, of_neighbour);
+
+			list_move(&resolver->changed_targets, &target->changed);
+			/* The route may have another next hop (net.ipv4.fib_multipath_use_neigh). */
+			if (neighbour->failed && !had_failed &&
+			    !address_is_zero(&target->route.gateway))
+				resolver->routes_stale = true;
+		}
 	}
 }
 

@@ -27,7 +27,8 @@ static void leave_tables(void)
 	memory.gateways[1] = (struct weir_gateway_key){ .ifindex = 2 };
 	memory.gateway_hops[1] = hops_add(&daemon_.hops, &memory.gateways[1].address, 2);
 	for (size_t i = 0; i < 2; i++)
-		memory.hops[memory.gateway_hops[i]].destination.word = 1;
+		memory.hops[memory.gateway_hops[i]].destination.flags = WEIR_HOP_VALID |
+									(i ? WEIR_HOP_ON_LINK : 0);
 	memory.shared.records[WEIR_IPV4] = 2;
 	memory.shared.records[WEIR_IPV6] = 1;
 	tables_end(&daemon_);
@@ -94,6 +95,9 @@ static void test_the_same_books(void **state)
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(hops_find(&daemon_.hops, &memory.gateways[i].address, 2),
 				 memory.gateway_hops[i]);
+	/* Until it is found in a route. */
+	assert_true(memory.hops[memory.gateway_hops[0]].destination.flags & WEIR_HOP_DOUBTFUL);
+	assert_false(memory.hops[memory.gateway_hops[1]].destination.flags & WEIR_HOP_DOUBTFUL);
 }
 
 static void test_the_same_configuration_changes_nothing(void **state)
@@ -105,6 +109,7 @@ static void test_the_same_configuration_changes_nothing(void **state)
 	go_on(&config);
 	assert_int_equal(memory.root.generation, before.root.generation + 1);
 	before.root.generation = memory.root.generation;
+	before.hops[memory.gateway_hops[0]].destination.flags |= WEIR_HOP_DOUBTFUL;
 	assert_memory_equal(&memory, &before, sizeof(memory));
 }
 

@@ -7,6 +7,7 @@ import resource
 import pytest
 
 from network import Lab
+from paths import Paths
 from servers import Servers
 
 
@@ -23,6 +24,17 @@ def lab(request, tmp_path):
     made = Lab(f"e{os.getpid()}", marker.args[0] if marker else 2, tmp_path)
     made.up()
     try:
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """The same with more than one way: see paths.py."""
+    made = Paths(f"p{os.getpid()}", tmp_path)
+    try:
+        made.up()
         yield made
     finally:
         made.down()

@@ -4,11 +4,10 @@
 import contextlib
 import pathlib
 import re
-import select
-import signal
 
 import pytest
 
+from direct import decapsulation
 from network import CLIENT, GATEWAY, LB, backend_address, backends, weir_binary, BUILD, TCP_SERVICE, until
 from servers import Servers, echoes, hold
 
@@ -37,27 +36,6 @@ def own_address(lab):
         address add {LB}/32 dev eth0
         route replace default via {GATEWAY}
         """)
-
-
-def wait_ready(process):
-    poll = select.poll()
-    poll.register(process.stdout, select.POLLIN)
-    assert poll.poll(10000), "weir decap is not ready"
-    assert process.stdout.readline() == b"weir: ready\n"
-
-
-@contextlib.contextmanager
-def decapsulation(lab, *hosts, more=()):
-    started = [lab.popen(host, weir_binary(), "decap", "-i", "eth0", *more, stdout=-1)
-               for host in hosts]
-    for process in started:
-        wait_ready(process)
-    yield started
-    for process, sent in zip(started, (signal.SIGTERM, signal.SIGINT)):
-        process.send_signal(sent)
-        assert process.wait(10) == 0
-        process.stdout.close()
-    assert all(lab.xdp(host) is None for host in hosts)
 
 
 @contextlib.contextmanager
@@ -119,7 +97,7 @@ def test_ipip_tells_the_client_of_the_smaller_mtu(lab, tmp_path):
 def test_a_second_node_without_state_goes_on(lab, mode):
     """The first node's flows find their backend through another one, by the hash alone."""
     lab.exec("lan", "ip", "link", "set", "dev", f"port-{SECOND_NODE}", "xdpdrv", "object",
-             BUILD / "bpf" / "pass.bpf.o", "section", "xdp")
+             BUILD / "bpf" / "pass.bpf.o", "section", "xdp.frags")
     arguments = ("-i", "eth0", "--listen", f"{LB}:8000", "--backends", backends(2, 8000),
                  "--mode", mode, "--scheduler", "hash")
     second_socket = SECOND_SOCKET.format(lab.name)

@@ -176,7 +176,7 @@ def test_second_daemon_on_the_same_interface(lab, servers):
 
 def test_foreign_xdp_program_is_left_alone(lab):
     lab.exec("lb", "ip", "link", "set", "eth0", "xdpdrv", "object", BUILD / "bpf" / "pass.bpf.o",
-             "section", "xdp")
+             "section", "xdp.frags")
     status, said = refuse(lab, *GOOD)
     assert status == 1 and "another XDP program sits on eth0" in said
     shown = lab.exec("lb", "ip", "-details", "link", "show", "eth0").stdout
@@ -284,7 +284,7 @@ def test_interface_vanishes_and_comes_back(lab, servers):
     lab.exec("lan", "ip", "link", "add", "port-lb", "type", "veth", "peer", "name", "eth0", "netns",
              lab.namespace("lb"))
     lab.exec("lan", "ip", "link", "set", "port-lb", "master", "bridge", "up", "xdpdrv", "object",
-             BUILD / "bpf" / "pass.bpf.o", "section", "xdp")
+             BUILD / "bpf" / "pass.bpf.o", "section", "xdp.frags")
     lab.exec("lb", "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off")
     lab.exec("lb", "ip", "address", "add", f"{LB}/24", "dev", "eth0")
     lab.exec("lb", "ip", "link", "set", "eth0", "up")

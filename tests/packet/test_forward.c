@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "tests/packet/talk.h"
 
+#include <net/if.h>
 #include <string.h>
 
 #define UDP_MOST 1472
@@ -80,6 +81,34 @@ static void other_interface(void **state)
 	world_ingress(*state, "weir0");
 	talk_backend(&talk, ACK | PSH, 50);
 	assert_flows(*state, 0, 1, 0);
+}
+
+/* Weir sends from there no more: nothing is lost without a word. */
+static void interface_that_weir_does_not_send_from(void **state)
+{
+	struct talk talk = talk_tcp(*state, FAR_CLIENT, 40000);
+	struct world *world = *state;
+	uint32_t far = if_nametoindex("weir1"), egresses[4];
+	struct segment reply;
+	struct frame in;
+	struct outcome outcome;
+
+	talk.sends = XDP_REDIRECT;
+	world_ingress(world, "weir1");
+	talk_open(&talk);
+	assert_int_equal(datapath_egresses(world->datapath, egresses, 4), 2);
+	datapath_remove_egress(world->datapath, far);
+	assert_int_equal(datapath_egresses(world->datapath, egresses, 4), 1);
+	assert_int_equal(datapath_egresses(world->datapath, egresses, 0), 0);
+	world_ingress(world, "weir0");
+	reply = backend_segment(&talk, SYN | ACK, 0);
+	in = frame_of(&reply);
+	outcome = world_run(world, &in);
+	assert_int_equal(outcome.reason, WEIR_REASON_NO_EGRESS);
+	assert_int_equal(outcome.verdict, XDP_DROP);
+	assert_int_equal(datapath_add_egress(world->datapath, far), 0);
+	talk_backend(&talk, SYN | ACK, 0);
+	assert_true(datapath_add_egress(world->datapath, 9999) < 0);
 }
 
 static void every_length_tcp(void **state)
@@ -257,6 +286,7 @@ int main(void)
 		world_test(client_mac_is_that_of_the_syn),
 		world_test(udp_there_and_back),
 		world_test(other_interface),
+		world_test(interface_that_weir_does_not_send_from),
 		world_test(every_length_tcp),
 		world_test(every_length_udp),
 		world_test(every_checksum_tcp),

@@ -33,18 +33,23 @@ static struct bpf_xdp_query_opts attached(uint32_t ifindex)
 	return query;
 }
 
-static struct bpf_link_info pinned_link(uint32_t ifindex, bool native)
+static struct bpf_link_info link_called(const char *format, uint32_t ifindex)
 {
 	struct bpf_link_info info = {};
 	uint32_t size = sizeof(info);
 	_cleanup_close_ int fd = -1;
 	char name[64];
 
-	snprintf(name, sizeof(name), "link-%u-%s", ifindex, native ? "native" : "generic");
+	snprintf(name, sizeof(name), format, ifindex);
 	fd = pin_get(name);
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &size), 0);
 	return info;
+}
+
+static struct bpf_link_info pinned_link(uint32_t ifindex, bool native)
+{
+	return link_called(native ? "link-%u-native" : "link-%u-generic", ifindex);
 }
 
 static void must_attach(struct datapath *datapath, uint32_t ifindex, bool native)
@@ -191,6 +196,92 @@ static void another_program_is_there(void **state)
 	datapath_close(other);
 }
 
+/* An interface that is only sent from becomes one that is balanced on, and back, by the same link. */
+static void only_passes(void **state)
+{
+	struct datapath *datapath = open_pins(false);
+	uint32_t ifindex = interface("weir1"), found[2] = {}, link;
+	struct error error;
+
+	assert_false(datapath_is_native(ifindex));
+	assert_int_equal(datapath_attach_pass(datapath, ifindex, &error), 0);
+	assert_true(datapath_is_native(ifindex));
+	assert_int_not_equal(attached(ifindex).prog_id, datapath_program_id(datapath));
+	link = link_called("pass-%u", ifindex).id;
+	datapath_close(datapath);
+	datapath = open_pins(true);
+	assert_int_equal(datapath_passing(datapath, found, 2), 1);
+	assert_int_equal(found[0], ifindex);
+	assert_int_equal(datapath_attached(datapath, found, 2), 0);
+	must_attach(datapath, ifindex, true);
+	assert_int_equal(attached(ifindex).prog_id, datapath_program_id(datapath));
+	assert_int_equal(pinned_link(ifindex, true).id, link);
+	assert_int_equal(datapath_passing(datapath, found, 2), 0);
+	assert_int_equal(datapath_attach_pass(datapath, ifindex, &error), 0);
+	assert_int_not_equal(attached(ifindex).prog_id, datapath_program_id(datapath));
+	assert_int_equal(link_called("pass-%u", ifindex).id, link);
+	assert_int_equal(datapath_attached(datapath, found, 2), 0);
+	/* The modes exclude each other. */
+	must_attach(datapath, ifindex, false);
+	assert_int_equal(attached(ifindex).attach_mode, XDP_ATTACHED_SKB);
+	assert_int_equal(datapath_passing(datapath, found, 2), 0);
+	assert_int_equal(datapath_attach_pass(datapath, ifindex, &error), 0);
+	assert_int_equal(attached(ifindex).attach_mode, XDP_ATTACHED_DRV);
+	datapath_detach_pass(datapath, ifindex);
+	assert_int_equal(attached(ifindex).prog_id, 0);
+	assert_int_equal(datapath_attach_pass(datapath, ifindex, &error), 0);
+	datapath_close(datapath);
+	assert_int_equal(datapath_remove_pins(PINS, &error), 1);
+	assert_int_equal(attached(ifindex).prog_id, 0);
+}
+
+static void only_passes_without_pins(void **state)
+{
+	const struct datapath_sizes sizes = world_sizes(FLOWS, HALF_OPEN);
+	uint32_t ifindex = interface("weir1");
+	struct datapath *datapath;
+	struct error error;
+
+	assert_int_equal(datapath_open(&sizes, NULL, &datapath, NULL, &error), 0);
+	assert_int_equal(datapath_attach_pass(datapath, ifindex, &error), 0);
+	assert_int_not_equal(attached(ifindex).prog_id, 0);
+	assert_int_equal(datapath_attach_pass(datapath, ifindex, &error), -EBUSY);
+	must_attach(datapath, ifindex, true);
+	assert_int_equal(attached(ifindex).prog_id, datapath_program_id(datapath));
+	/* Who passes is another one. */
+	datapath_detach_pass(datapath, ifindex);
+	assert_int_equal(attached(ifindex).prog_id, datapath_program_id(datapath));
+	datapath_detach_from(datapath, ifindex);
+	assert_int_equal(datapath_attach_pass(datapath, ifindex, &error), 0);
+	datapath_detach_pass(datapath, ifindex);
+	assert_int_equal(attached(ifindex).prog_id, 0);
+	assert_int_equal(datapath_attach_pass(datapath, interface("lo"), &error), -EOPNOTSUPP);
+	datapath_close(datapath);
+}
+
+/* The kernel's failures are counted on while no daemon runs. */
+static void failures_are_counted(void **state)
+{
+	struct datapath *datapath = open_pins(false);
+	struct error error;
+	uint64_t failures = 1;
+	uint32_t link;
+
+	assert_int_equal(datapath_watch_failures(datapath, &error), 0);
+	link = link_called("failures-refused", 0).id;
+	assert_int_equal(datapath_read_failures(datapath, &failures), 0);
+	assert_int_equal(failures, 0);
+	datapath_close(datapath);
+	assert_int_equal(link_called("failures-refused", 0).id, link);
+	datapath = open_pins(true);
+	assert_int_equal(datapath_watch_failures(datapath, &error), 0);
+	assert_int_not_equal(link_called("failures-refused", 0).id, link);
+	assert_int_not_equal(link_called("failures-dropped", 0).id, 0);
+	datapath_detach(datapath);
+	assert_int_equal(access(PINS, F_OK), -1);
+	datapath_close(datapath);
+}
+
 /* While the old program still counts by its own list, the counters are not ours. */
 static void counters_of_other_reasons_are_reset_by_the_swap(void **state)
 {
@@ -249,6 +340,9 @@ int main(void)
 		pinned_test(without_a_daemon),
 		pinned_test(interface_vanishes),
 		pinned_test(another_program_is_there),
+		pinned_test(only_passes),
+		pinned_test(only_passes_without_pins),
+		pinned_test(failures_are_counted),
 		pinned_test(counters_of_other_reasons_are_reset_by_the_swap),
 		pinned_test(another_network_namespace),
 	};

@@ -217,6 +217,8 @@ static void configure(struct world *world)
 	world_service(world, EMPTY_UDP, WEIR, 8001, PROTOCOL_UDP, 0);
 	world_service(world, SILENT_UDP, WEIR, 8002, PROTOCOL_UDP, WEIR_SERVICE_SILENT);
 	world_snat_addresses(world, &snat, 1);
+	assert_int_equal(datapath_add_egress(world->datapath, if_nametoindex("weir0")), 0);
+	assert_int_equal(datapath_add_egress(world->datapath, if_nametoindex("weir1")), 0);
 	hop_set(world, HOP_GATEWAY, "weir0", GATEWAY, WEIR_HOP_VALID);
 	hop_set(world, HOP_ON_LINK, "weir0", 0, WEIR_HOP_VALID | WEIR_HOP_ON_LINK);
 	hop_set(world, HOP_FAR_GATEWAY, "weir1", FAR_GATEWAY, WEIR_HOP_VALID);
