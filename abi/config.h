@@ -183,12 +183,22 @@ union weir_hop_address {
 struct weir_hop {
 	union weir_hop_address destination;
 	union weir_hop_address source;
-	__u32 ifindex;
-	__u32 mtu; /* bytes of IP, host order */
-	__u64 reserved;
+	__u32 ifindex; /* of the device that sends; of a VLAN device the one below, as XDP sees it */
+	__u32 mtu;     /* bytes of IP, host order */
+	union {
+		__u64 link;
+		struct {
+			__u16 vlan; /* id that the egress tags with, host order; 0: untagged */
+			__u16 zero;
+			__u32 zero2;
+		};
+	};
 };
 
-/* Key of the hash `gateways`: next hop id of a gateway, or of the on-link hop (address all zero). */
+/*
+ * Key of the hash `gateways`: next hop id of a gateway, or of the on-link hop (address all zero). The
+ * interface is that of the route, as bpf_fib_lookup() tells it: a VLAN device itself.
+ */
 struct weir_gateway_key {
 	struct weir_address address;
 	__u32 ifindex;

@@ -33,7 +33,8 @@ char *address_format(const struct weir_address *address, char buffer[static ENDP
 int address_parse(const char *text, struct weir_address *ret);
 
 bool address_is_v4(const struct weir_address *address);
-bool address_is_zero(const struct weir_address *address); /* ::, not ::ffff:0.0.0.0 */
+bool address_is_zero(const struct weir_address *address);       /* ::, not ::ffff:0.0.0.0 */
+bool address_is_link_local(const struct weir_address *address); /* fe80::/10 */
 bool address_equal(const struct weir_address *a, const struct weir_address *b);
 
 /* @v4 in wire order. */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "src/base/address.h"
 #include "src/base/cleanup.h"
 #include "src/cli/command.h"
 #include "src/model/config_file.h"
@@ -43,8 +44,8 @@ static bool takes_ports(const struct config_service *service)
 	return service->mode == WEIR_MODE_NAT && !service->keep_client;
 }
 
-/* How many places there are that weir talks to from its own addresses; -1: no memory. */
-static long count_snat_backends(const struct config *config)
+/* How many places of one family there are that weir talks to from its own addresses; -1: no memory. */
+static long count_snat_backends(const struct config *config, bool v4)
 {
 	_cleanup_free_ struct endpoint *all = NULL;
 	size_t count = 0;
@@ -60,7 +61,8 @@ static long count_snat_backends(const struct config *config)
 		const struct config_service *service = &config->services[i];
 
 		for (size_t j = 0; takes_ports(service) && j < service->backend_count; j++)
-			all[count++] = service->backends[j].endpoint;
+			if (address_is_v4(&service->backends[j].endpoint.address) == v4)
+				all[count++] = service->backends[j].endpoint;
 	}
 	qsort(all, count, sizeof(*all), compare_endpoints);
 	for (size_t i = 0; i < count; i++)
@@ -68,19 +70,36 @@ static long count_snat_backends(const struct config *config)
 	return distinct;
 }
 
+/* One if none is configured: that of the route. */
+static size_t count_sources(const struct config_snat *snat, bool v4)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < snat->address_count; i++)
+		count += address_is_v4(&snat->addresses[i]) == v4;
+	return count ? count : 1;
+}
+
 /* What can be said without looking at the host, which takes ports for itself. -1: no memory. */
 static int warn_of_shortage(const struct config *config, char *text, size_t size)
 {
-	const struct config_snat *snat = &config->snat;
-	const unsigned int ports = snat->last_port - snat->first_port + 1U;
-	const size_t addresses = snat->address_count ? snat->address_count : 1;
-	const long backends = count_snat_backends(config);
-	uint64_t capacity;
+	const unsigned int ports = config->snat.last_port - config->snat.first_port + 1U;
+	size_t addresses = 0;
+	uint64_t capacity = 0;
+	long backends = 0;
 
 	text[0] = '\0';
-	if (backends < 0)
-		return -1;
-	capacity = (uint64_t)ports * addresses * (uint64_t)backends;
+	/* Those of a family reach only that family's backends. */
+	for (int v4 = 0; v4 <= 1; v4++) {
+		const long reached = count_snat_backends(config, v4);
+		const size_t sources = count_sources(&config->snat, v4);
+
+		if (reached < 0)
+			return -1;
+		backends += reached;
+		addresses += reached ? sources : 0;
+		capacity += (uint64_t)ports * sources * (uint64_t)reached;
+	}
 	if (backends && capacity < config->limits.flows)
 		snprintf(text, size,
 			 "snat: %u ports of %zu address%s towards %ld backend%s are enough for "

@@ -94,26 +94,51 @@ int apply_check(const struct daemon *daemon, const struct config *config, struct
 	return check_tables(daemon, config, error);
 }
 
+/* A row of the configured source addresses of one family; length 0: there are none. */
+static int take_fixed(struct daemon *daemon, const struct config_snat *snat,
+		      enum weir_family family, union weir_range *ret)
+{
+	_cleanup_free_ struct weir_address *addresses = NULL;
+	uint32_t count = 0;
+
+	*ret = (union weir_range){ .word = 0 };
+	addresses = calloc(snat->address_count + 1, sizeof(*addresses));
+	if (!addresses)
+		return -ENOMEM;
+	for (size_t i = 0; i < snat->address_count; i++)
+		if (address_is_v4(&snat->addresses[i]) == (family == WEIR_IPV4))
+			addresses[count++] = snat->addresses[i];
+	if (!count)
+		return 0;
+	return snat_pool_take_row(&daemon->snat_pool, addresses, count, &daemon->grace, ret);
+}
+
 /* The configured source addresses, or the end of them. Backends follow one by one. */
 static int apply_snat(struct daemon *daemon, const struct config_snat *snat)
 {
-	union weir_range before = daemon->snat_fixed, row = { .word = 0 };
-	int err;
+	union weir_range before[WEIR_FAMILIES], rows[WEIR_FAMILIES];
+	int err = take_fixed(daemon, snat, WEIR_IPV4, &rows[WEIR_IPV4]);
 
-	if (snat->address_count) {
-		err = snat_pool_take_row(&daemon->snat_pool, snat->addresses, snat->address_count,
-					 &daemon->grace, &row);
-		if (err < 0)
-			return err;
+	if (err < 0)
+		return err;
+	err = take_fixed(daemon, snat, WEIR_IPV6, &rows[WEIR_IPV6]);
+	if (err < 0) {
+		snat_pool_put_row(&daemon->snat_pool, rows[WEIR_IPV4], &daemon->grace);
+		return err;
 	}
-	daemon->snat_fixed = row;
+	memcpy(before, daemon->snat_fixed, sizeof(before));
+	memcpy(daemon->snat_fixed, rows, sizeof(rows));
 	for (uint32_t id = 1; id <= daemon->registry.last_backend; id++) {
+		struct weir_backend *entry = &daemon->tables->backends[id];
+		union weir_range row = snat_fixed_for(daemon, &entry->address);
+
 		if (!daemon->registry.backends[id].used || !row.length)
 			continue;
-		datapath_store((void *)&daemon->tables->backends[id].snat.word, row.word);
+		datapath_store((void *)&entry->snat.word, row.word);
 		publish_no_source(daemon, id);
 	}
-	snat_pool_put_row(&daemon->snat_pool, before, &daemon->grace);
+	for (int family = 0; family < WEIR_FAMILIES; family++)
+		snat_pool_put_row(&daemon->snat_pool, before[family], &daemon->grace);
 	return 0;
 }
 

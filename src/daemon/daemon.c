@@ -165,15 +165,6 @@ static int enter_network(struct daemon *daemon, struct error *error)
 	return 0;
 }
 
-static int set_forwarding(struct daemon *daemon, struct error *error)
-{
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < daemon->config->interface_count; i++)
-		err = forwarding_set(daemon, &daemon->interfaces[i], error);
-	return err;
-}
-
 static void warn_of_limits(const struct config_limits *limits)
 {
 	if (limits->half_open >= limits->flows)
@@ -254,7 +245,7 @@ static int start(struct daemon *daemon, const struct config *config, struct erro
 		err = enter_network(daemon, error);
 	if (err < 0 || daemon->stopping)
 		return err;
-	err = set_forwarding(daemon, error);
+	err = forwarding_follow(daemon, error);
 	if (err == 0)
 		err = interfaces_attach(daemon, error);
 	if (err < 0)

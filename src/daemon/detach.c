@@ -93,20 +93,14 @@ static int refuse_living(struct detach *detach, bool force, struct error *error)
 			 pid, detach->paths->socket);
 }
 
-static int put_back(struct detach *detach, const struct restore_forwarding *entry,
-		    struct error *error)
+static int put_back(struct detach *detach, const struct restore_entry *entry, struct error *error)
 {
-	int err = host_set_forwarding(entry->interface, entry->original);
+	char line[RESTORE_LINE_SIZE];
+	int err = restore_put_back(entry, line, error);
 
-	if (err == -ENOENT || err == -ENODEV)
-		return 0;
-	if (err < 0)
-		return error_set(error, err,
-				 "cannot set net.ipv4.conf.%s.forwarding back to %d: %s",
-				 entry->interface, entry->original, strerror(-err));
-	say(detach, "net.ipv4.conf.%s.forwarding set back to %d", entry->interface,
-	    entry->original);
-	return 0;
+	if (err > 0)
+		say(detach, "%s", line);
+	return err < 0 ? err : 0;
 }
 
 static void ignore_hop(const struct resolver_hop *hop, void *user)
@@ -121,7 +115,7 @@ static void ignore_link(const char *name, uint32_t ifindex, bool up, void *user)
 {
 }
 
-static void ignore_forwarding(uint32_t ifindex, bool on, void *user)
+static void ignore_forwarding(uint32_t ifindex, uint8_t family, bool on, void *user)
 {
 }
 
@@ -161,16 +155,16 @@ static int restore_host(struct detach *detach, struct error *error)
 	if (err < 0)
 		return error_set(error, err,
 				 "state file %s is damaged, or of another version or network "
-				 "namespace: forwarding switches and neighbour entries stay as "
+				 "namespace: its sysctls and neighbour entries stay as "
 				 "they are; remove the file if that is right",
 				 detach->paths->state);
 	if (err == 0)
 		return 0;
 	restore.begun = true;
 	for (size_t i = restore.count; i-- > 0;) {
-		err = put_back(detach, &restore.forwarding[i], error);
+		err = put_back(detach, &restore.entries[i], error);
 		if (err == 0)
-			err = restore_forget(&restore, &restore.forwarding[i], error);
+			err = restore_forget(&restore, &restore.entries[i], error);
 		failed = err < 0 ? err : failed;
 	}
 	err = remove_neighbours(detach, error);

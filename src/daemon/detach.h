@@ -7,9 +7,9 @@
 
 /*
  * `weir detach`: takes back what a daemon has left so that traffic flows on without it - links and pins,
- * forwarding switches, neighbour entries. Runs when there is no daemon; -EBUSY if there is one, unless
- * @force stops it first. @take gets a line for each thing that was done. What cannot be done does not
- * keep the rest from being done.
+ * sysctls, neighbour entries. Runs when there is no daemon; -EBUSY if there is one, unless @force stops
+ * it first. @take gets a line for each thing that was done. What cannot be done does not keep the rest
+ * from being done.
  */
 struct detach_paths {
 	const char *socket; /* control socket */

@@ -150,6 +150,13 @@ static void store_link(struct weir_hop *entry, uint32_t ifindex, uint32_t mtu)
 	datapath_store((void *)&entry->ifindex, word);
 }
 
+static void store_vlan(struct weir_hop *entry, uint16_t vlan)
+{
+	struct weir_hop image = { .vlan = vlan };
+
+	datapath_store((void *)&entry->link, image.link);
+}
+
 static void store_address(union weir_hop_address *entry, const uint8_t mac[6], uint16_t flags)
 {
 	union weir_hop_address image = { .flags = flags };
@@ -166,7 +173,8 @@ void hop_write(struct weir_hop *entry, const struct resolver_hop *hop)
 
 	if (!hop->ifindex || !memcmp(hop->mac, no_mac, sizeof(no_mac)))
 		return;
-	store_link(entry, hop->ifindex, hop->mtu);
+	store_link(entry, hop->device, hop->mtu);
+	store_vlan(entry, hop->vlan);
 	store_address(&entry->source, hop->source_mac, 0);
 	store_address(&entry->destination, hop->mac, flags);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "src/base/address.h"
 #include "src/control/server.h"
 #include "src/daemon/audit.h"
 #include "src/daemon/daemon.h"
@@ -114,7 +115,8 @@ struct daemon {
 	struct service *changed; /* services whose slots must be built again */
 	struct hops hops;
 	struct snat_pool snat_pool;
-	union weir_range snat_fixed; /* the configured SNAT addresses; length 0: by route */
+	/* The configured SNAT addresses; length 0: by route. */
+	union weir_range snat_fixed[WEIR_FAMILIES];
 	struct ranges slot_ranges;
 	struct ranges listener_ranges;
 	union weir_range listeners; /* the live ones */
@@ -168,11 +170,16 @@ void egress_vanished(struct daemon *daemon);
 /* Forgets those that no next hop lies behind any more. */
 void egress_follow(struct daemon *daemon);
 
-/* forwarding.c: the sysctl net.ipv4.conf.IF.forwarding, and the state file that remembers it. */
+/*
+ * forwarding.c: the sysctls net.ipv4.conf.IF.forwarding and, for services with an IPv6 address, those of
+ * net.ipv6, and the state file that remembers them.
+ */
 /* Takes over what a killed daemon left (*killed: there was one), and makes our own state file. */
 int forwarding_adopt(struct daemon *daemon, bool *killed, struct error *error);
 int forwarding_set(struct daemon *daemon, const struct interface *interface, struct error *error);
-void forwarding_event(struct daemon *daemon, uint32_t ifindex, bool on);
+/* The same for all interfaces that are there: the services are others now. */
+int forwarding_follow(struct daemon *daemon, struct error *error);
+void forwarding_event(struct daemon *daemon, uint32_t ifindex, uint8_t family, bool on);
 void forwarding_vanished(struct daemon *daemon, const struct interface *interface);
 void forwarding_restore(struct daemon *daemon);
 
@@ -193,10 +200,17 @@ void network_take_hop(struct daemon *daemon, uint16_t id, const struct resolver_
 void gateways_take(struct daemon *daemon, const struct resolver_hop *state);
 void gateways_gone(struct daemon *daemon, const struct weir_address *address, uint32_t ifindex);
 
+/* The configured source addresses towards @address: those of its family. */
+static inline union weir_range snat_fixed_for(const struct daemon *daemon,
+					      const struct weir_address *address)
+{
+	return daemon->snat_fixed[address_is_v4(address) ? WEIR_IPV4 : WEIR_IPV6];
+}
+
 /* Must the route to the backend have a source address? dsr alone sends without one of this host. */
 static inline bool needs_source(const struct daemon *daemon, const struct backend *backend)
 {
-	return !daemon->snat_fixed.length &&
+	return !snat_fixed_for(daemon, &daemon->hops.entries[backend->hop].address).length &&
 	       daemon->registry.services[backend->service].own.mode != WEIR_MODE_DSR;
 }
 

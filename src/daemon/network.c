@@ -64,9 +64,9 @@ static void log_bypass(const struct daemon *daemon, const struct hop *hop)
 		return;
 	for (size_t i = 0; i < daemon->config->interface_count; i++)
 		if (!daemon->interfaces[i].ifindex ||
-		    daemon->interfaces[i].ifindex == hop->state.ifindex)
+		    daemon->interfaces[i].ifindex == hop->state.device)
 			return;
-	if_indextoname(hop->state.ifindex, name);
+	if_indextoname(hop->state.device, name);
 	log_warning("backend address %s is reached through %s, where weir does not run: its "
 		    "replies will not be translated; weir must run on that interface, too",
 		    address_format(&hop->address, address), name);
@@ -203,9 +203,9 @@ static void on_link(const char *name, uint32_t ifindex, bool up, void *user)
 	interfaces_link_event(user, name, ifindex, up);
 }
 
-static void on_forwarding(uint32_t ifindex, bool on, void *user)
+static void on_forwarding(uint32_t ifindex, uint8_t family, bool on, void *user)
 {
-	forwarding_event(user, ifindex, on);
+	forwarding_event(user, ifindex, family, on);
 }
 
 static void on_address(const struct weir_address *address, bool present, void *user)

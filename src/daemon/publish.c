@@ -69,6 +69,7 @@ int publish_backend(struct daemon *daemon, uint32_t id)
 {
 	struct backend *backend = &daemon->registry.backends[id];
 	const struct endpoint *endpoint = &backend->config->endpoint;
+	union weir_range fixed = snat_fixed_for(daemon, &endpoint->address);
 	struct weir_backend *entry = &daemon->tables->backends[id];
 
 	backend->hop = hops_add(&daemon->hops, &endpoint->address, 0);
@@ -79,8 +80,8 @@ int publish_backend(struct daemon *daemon, uint32_t id)
 	entry->port = htons(endpoint->port);
 	entry->hop = backend->hop;
 	entry->max_connections = backend->config->max_connections;
-	if (daemon->snat_fixed.length)
-		datapath_store((void *)&entry->snat.word, daemon->snat_fixed.word);
+	if (fixed.length)
+		datapath_store((void *)&entry->snat.word, fixed.word);
 	/* Last: it says that the id is in use. */
 	__atomic_store_n(&entry->service, backend->service, __ATOMIC_RELEASE);
 	return 0;
@@ -104,7 +105,8 @@ static void publish_source(struct daemon *daemon, uint32_t id, const struct weir
 	char text[ENDPOINT_STRING_SIZE];
 	int err;
 
-	if (daemon->snat_fixed.length || address_is_zero(source))
+	if (snat_fixed_for(daemon, &daemon->hops.entries[backend->hop].address).length ||
+	    address_is_zero(source))
 		return;
 	if (backend->has_source && address_equal(&pool->table[backend->source], source))
 		return;

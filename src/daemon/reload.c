@@ -56,6 +56,8 @@ static int run_with(struct daemon *daemon, const struct config *file, bool check
 		return err;
 	}
 	err = apply_config(daemon, live, error);
+	if (err == 0)
+		err = forwarding_follow(daemon, error);
 	if (err < 0) {
 		if (apply_config(daemon, before, &other) == 0)
 			reload_drop(&live);

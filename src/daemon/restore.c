@@ -11,6 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The first one is as old as the file, and was a truth value once. */
+static const char *const keys[HOST_SWITCHES] = {
+	[HOST_FORWARDING4] = "forwarding",
+	[HOST_FORWARDING6] = "forwarding6",
+	[HOST_ACCEPT_RA] = "accept_ra",
+};
+
 static void cleanup_json(json_t **json)
 {
 	json_decref(*json);
@@ -24,29 +31,45 @@ static json_int_t network_namespace(void)
 	return stat("/proc/self/ns/net", &status) < 0 ? 0 : (json_int_t)status.st_ino;
 }
 
-static int append(struct restore *restore, const char *interface, bool original)
+static int append(struct restore *restore, enum host_switch which, const char *interface,
+		  int original)
 {
-	struct restore_forwarding *grown;
+	struct restore_entry *grown;
 
 	if (strlen(interface) >= sizeof(grown->interface))
 		return -EINVAL;
-	grown = reallocarray(restore->forwarding, restore->count + 1, sizeof(*grown));
+	grown = reallocarray(restore->entries, restore->count + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	restore->forwarding = grown;
+	restore->entries = grown;
 	grown += restore->count++;
-	memset(grown, 0, sizeof(*grown));
+	*grown = (struct restore_entry){ .which = which, .original = original };
 	memcpy(grown->interface, interface, strlen(interface));
-	grown->original = original;
+	return 0;
+}
+
+static int load_switches(struct restore *restore, enum host_switch which, const json_t *document,
+			 struct error *error)
+{
+	const char *interface;
+	json_t *original;
+
+	json_object_foreach(json_object_get(document, keys[which]), interface, original) {
+		int value = json_is_true(original) ? 1 : (int)json_integer_value(original);
+		int err = append(restore, which, interface, value);
+
+		if (err < 0)
+			return error_set(error, -EINVAL, "state file %s: entry '%s': %s",
+					 restore->path, interface, strerror(-err));
+	}
 	return 0;
 }
 
 int restore_load(struct restore *restore, const char *path, struct error *error)
 {
 	_cleanup_(cleanup_json) json_t *document = NULL;
-	const char *interface;
 	json_error_t problem;
-	json_t *original;
+	int err = 0;
 
 	*restore = (struct restore){ .path = path };
 	if (access(path, F_OK) < 0 && errno == ENOENT)
@@ -64,37 +87,36 @@ int restore_load(struct restore *restore, const char *path, struct error *error)
 				 "state file %s belongs to another version or "
 				 "network namespace and is replaced",
 				 path);
-	json_object_foreach(json_object_get(document, "forwarding"), interface, original) {
-		int err = append(restore, interface, json_is_true(original));
-
-		if (err < 0) {
-			restore_free(restore);
-			return error_set(error, -EINVAL, "state file %s: entry '%s': %s", path,
-					 interface, strerror(-err));
-		}
-	}
-	return 1;
+	for (int which = 0; which < HOST_SWITCHES && err == 0; which++)
+		err = load_switches(restore, which, document, error);
+	if (err < 0)
+		restore_free(restore);
+	return err < 0 ? err : 1;
 }
 
 void restore_free(struct restore *restore)
 {
-	free(restore->forwarding);
-	restore->forwarding = NULL;
+	free(restore->entries);
+	restore->entries = NULL;
 	restore->count = 0;
 }
 
 static json_t *to_json(const struct restore *restore)
 {
-	json_t *forwarding = json_object();
+	json_t *document = json_pack("{s:i, s:I, s:{}, s:{}, s:{}}", "version", 1,
+				     "network_namespace", network_namespace(), keys[0], keys[1],
+				     keys[2]);
 
-	for (size_t i = 0; i < restore->count; i++)
-		if (json_object_set_new(forwarding, restore->forwarding[i].interface,
-					json_boolean(restore->forwarding[i].original)) < 0) {
-			json_decref(forwarding);
+	for (size_t i = 0; i < restore->count; i++) {
+		const struct restore_entry *entry = &restore->entries[i];
+
+		if (json_object_set_new(json_object_get(document, keys[entry->which]),
+					entry->interface, json_integer(entry->original)) < 0) {
+			json_decref(document);
 			return NULL;
 		}
-	return json_pack("{s:i, s:I, s:o}", "version", 1, "network_namespace", network_namespace(),
-			 "forwarding", forwarding);
+	}
+	return document;
 }
 
 static int write_file(const struct restore *restore, struct error *error)
@@ -131,22 +153,24 @@ int restore_end(struct restore *restore, struct error *error)
 	return 0;
 }
 
-struct restore_forwarding *restore_find(struct restore *restore, const char *interface)
+struct restore_entry *restore_find(struct restore *restore, enum host_switch which,
+				   const char *interface)
 {
 	for (size_t i = 0; i < restore->count; i++)
-		if (!strcmp(restore->forwarding[i].interface, interface))
-			return &restore->forwarding[i];
+		if (restore->entries[i].which == which &&
+		    !strcmp(restore->entries[i].interface, interface))
+			return &restore->entries[i];
 	return NULL;
 }
 
-int restore_remember(struct restore *restore, const char *interface, bool original,
-		     struct error *error)
+int restore_remember(struct restore *restore, enum host_switch which, const char *interface,
+		     int original, struct error *error)
 {
 	int err;
 
-	if (restore_find(restore, interface))
+	if (restore_find(restore, which, interface))
 		return 0;
-	err = append(restore, interface, original);
+	err = append(restore, which, interface, original);
 	if (err < 0)
 		return error_set(error, err, "state of '%s': %s", interface, strerror(-err));
 	err = write_file(restore, error);
@@ -155,8 +179,24 @@ int restore_remember(struct restore *restore, const char *interface, bool origin
 	return err;
 }
 
-int restore_forget(struct restore *restore, struct restore_forwarding *entry, struct error *error)
+int restore_forget(struct restore *restore, struct restore_entry *entry, struct error *error)
 {
-	*entry = restore->forwarding[--restore->count];
+	*entry = restore->entries[--restore->count];
 	return write_file(restore, error);
+}
+
+int restore_put_back(const struct restore_entry *entry, char line[static RESTORE_LINE_SIZE],
+		     struct error *error)
+{
+	int err = host_set_switch(entry->which, entry->interface, entry->original);
+	char name[HOST_SWITCH_STRING_SIZE];
+
+	if (err == -ENOENT || err == -ENODEV)
+		return 0;
+	host_switch_format(entry->which, entry->interface, name);
+	if (err < 0)
+		return error_set(error, err, "cannot set %s back to %d: %s", name, entry->original,
+				 strerror(-err));
+	snprintf(line, RESTORE_LINE_SIZE, "%s set back to %d", name, entry->original);
+	return 1;
 }

@@ -5,22 +5,27 @@
 #include <stddef.h>
 
 #include "src/base/error.h"
+#include "src/netlink/host.h"
 
 /*
  * The state file: what the daemon has changed on this host and must put back, so that the next daemon
  * can do it for one that was killed. Written before each change, removed when all is put back. As long
  * as there is one, neighbour entries of weir may be left, too.
  *
- *	{"version": 1, "network_namespace": INODE, "forwarding": {"eth0": false}}
+ *	{"version": 1, "network_namespace": INODE, "forwarding": {"eth0": 0},
+ *	 "forwarding6": {"eth0": 0}, "accept_ra": {"eth0": 1}}
  */
-struct restore_forwarding {
+struct restore_entry {
+	enum host_switch which;
 	char interface[16];
-	bool original;
+	int original;
 };
+
+#define RESTORE_LINE_SIZE 128
 
 struct restore {
 	const char *path; /* borrowed */
-	struct restore_forwarding *forwarding;
+	struct restore_entry *entries;
 	size_t count;
 	bool begun; /* the file is ours */
 };
@@ -38,9 +43,14 @@ int restore_begin(struct restore *restore, struct error *error);
 /* Everything is put back: removes the file, if it was made. */
 int restore_end(struct restore *restore, struct error *error);
 
-struct restore_forwarding *restore_find(struct restore *restore, const char *interface);
+struct restore_entry *restore_find(struct restore *restore, enum host_switch which,
+				   const char *interface);
 /* Remembers @original, unless a value is remembered already, and writes the file. */
-int restore_remember(struct restore *restore, const char *interface, bool original,
-		     struct error *error);
+int restore_remember(struct restore *restore, enum host_switch which, const char *interface,
+		     int original, struct error *error);
 /* Forgets an entry and writes the file. */
-int restore_forget(struct restore *restore, struct restore_forwarding *entry, struct error *error);
+int restore_forget(struct restore *restore, struct restore_entry *entry, struct error *error);
+
+/* Sets the switch back: 1 and what was done in @line, 0: the interface is gone, or a negative errno. */
+int restore_put_back(const struct restore_entry *entry, char line[static RESTORE_LINE_SIZE],
+		     struct error *error);

@@ -216,29 +216,47 @@ void snat_address_event(struct daemon *daemon, const struct weir_address *addres
 	}
 }
 
-static uint32_t nat_backends(const struct config *config)
+static uint32_t nat_backends(const struct config *config, enum weir_family family)
 {
 	uint32_t count = 0;
 
-	for (size_t i = 0; i < config->service_count; i++)
-		if (config->services[i].mode == WEIR_MODE_NAT)
-			count += config->services[i].backend_count;
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct config_service *service = &config->services[i];
+
+		for (size_t j = 0; service->mode == WEIR_MODE_NAT && j < service->backend_count;
+		     j++)
+			count += address_is_v4(&service->backends[j].endpoint.address) ==
+				 (family == WEIR_IPV4);
+	}
 	return count;
+}
+
+/* Connections that the backends of one family can have at a time. */
+static uint64_t log_family(const struct daemon *daemon, enum weir_family family, uint32_t backends)
+{
+	union weir_range fixed = daemon->snat_fixed[family];
+	uint32_t addresses = fixed.length ? fixed.length : 1;
+	char number[32];
+
+	log_info("SNAT: %s ports x %u %saddress%s per backend",
+		 grouped(daemon->snat_ports.count, number), addresses,
+		 family == WEIR_IPV4 ? "" : "IPv6 ", addresses == 1 ? "" : "es");
+	return (uint64_t)addresses * daemon->snat_ports.count * backends;
 }
 
 void snat_log_capacity(const struct daemon *daemon)
 {
-	uint32_t backends = nat_backends(daemon->config);
-	uint32_t addresses = daemon->snat_fixed.length ? daemon->snat_fixed.length : 1;
-	uint64_t each = (uint64_t)addresses * daemon->snat_ports.count;
-	uint64_t capacity = each * backends;
-	uint64_t limit = daemon->config->limits.flows;
+	uint32_t v4 = nat_backends(daemon->config, WEIR_IPV4);
+	uint32_t v6 = nat_backends(daemon->config, WEIR_IPV6);
+	uint64_t limit = daemon->config->limits.flows, capacity = 0;
 	char first[32], second[32];
 
-	if (daemon->registry.backend_count && !backends)
+	if (daemon->registry.backend_count && !v4 && !v6)
 		return; /* dsr and ipip take none */
-	log_info("SNAT: %s ports x %u address%s per backend",
-		 grouped(daemon->snat_ports.count, first), addresses, addresses == 1 ? "" : "es");
+	if (v4 || !v6)
+		capacity += log_family(daemon, WEIR_IPV4, v4);
+	if (v6)
+		capacity += log_family(daemon, WEIR_IPV6, v6);
 	if (capacity < limit)
 		log_warning("SNAT: ports for %s connections in all, below the limit of %s flows: "
 			    "more SNAT addresses raise it (snat.addresses, --snat-address)",

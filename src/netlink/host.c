@@ -12,6 +12,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -21,48 +22,110 @@
 
 enum { PORTS = 65536, STATE_LISTEN = 10 /* TCP_LISTEN of the kernel's tcp_states.h */ };
 
-/* sysctl files, not sysctl names: only there a '.' in an interface's name means nothing. */
-static int forwarding_path(const char *interface, char path[static 128])
+static const struct {
+	const char *protocol;
+	const char *name;
+} switches[HOST_SWITCHES] = {
+	[HOST_FORWARDING4] = { "ipv4", "forwarding" },
+	[HOST_FORWARDING6] = { "ipv6", "forwarding" },
+	[HOST_ACCEPT_RA] = { "ipv6", "accept_ra" },
+};
+
+/* Files, not sysctl names: only there a '.' in an interface's name means nothing. */
+static int open_switch(enum host_switch which, const char *interface, int flags)
 {
 	size_t length = strlen(interface);
+	char path[128];
+	int fd;
 
 	if (length == 0 || length >= IFNAMSIZ || strchr(interface, '/') ||
 	    !strcmp(interface, ".") || !strcmp(interface, ".."))
 		return -EINVAL;
-	snprintf(path, 128, "/proc/sys/net/ipv4/conf/%s/forwarding", interface);
-	return 0;
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", switches[which].protocol,
+		 interface, switches[which].name);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
-int host_forwarding(const char *interface)
+int host_switch(enum host_switch which, const char *interface)
 {
-	_cleanup_close_ int fd = -1;
-	char path[128], value;
-	int error = forwarding_path(interface, path);
+	_cleanup_close_ int fd = open_switch(which, interface, O_RDONLY);
+	char text[16] = "";
 	ssize_t got;
+	int value;
 
-	if (error < 0)
-		return error;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
-	got = read(fd, &value, 1);
-	if (got != 1)
+		return fd;
+	got = read(fd, text, sizeof(text) - 1);
+	if (got <= 0)
 		return got < 0 ? -errno : -EIO;
-	return value != '0';
+	value = (int)strtol(text, NULL, 10);
+	/* To the kernel any number but 0 and 2 means on. */
+	return value < 0 ? 1 : value;
 }
 
-int host_set_forwarding(const char *interface, bool on)
+static int write_switch(enum host_switch which, const char *interface, int value)
 {
-	_cleanup_close_ int fd = -1;
-	char path[128];
-	int error = forwarding_path(interface, path);
+	_cleanup_close_ int fd = open_switch(which, interface, O_WRONLY);
 
-	if (error < 0)
-		return error;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
-	return write(fd, on ? "1" : "0", 1) == 1 ? 0 : -errno;
+		return fd;
+	return dprintf(fd, "%d", value) > 0 ? 0 : -errno;
+}
+
+static void cleanup_names(struct if_nameindex **all)
+{
+	if (*all)
+		if_freenameindex(*all);
+}
+
+/*
+ * Where the first interface begins to forward, the kernel drops the default routes that routers have
+ * announced on every interface where accept_ra is not 2; they would come back minutes later.
+ */
+static int forward6(const char *interface)
+{
+	_cleanup_(cleanup_names) struct if_nameindex *all = if_nameindex();
+	struct if_nameindex *last = all;
+	int result;
+
+	/* Those that were changed are moved to the front. */
+	for (struct if_nameindex *one = all; one && one->if_index; one++) {
+		struct if_nameindex swap = *last;
+
+		if (!strcmp(one->if_name, interface) ||
+		    host_switch(HOST_ACCEPT_RA, one->if_name) != 1 ||
+		    write_switch(HOST_ACCEPT_RA, one->if_name, 2) < 0)
+			continue;
+		*last++ = *one;
+		*one = swap;
+	}
+	result = write_switch(HOST_FORWARDING6, interface, 1);
+	while (last != all)
+		write_switch(HOST_ACCEPT_RA, (--last)->if_name, 1);
+	return result;
+}
+
+int host_set_switch(enum host_switch which, const char *interface, int value)
+{
+	if (which == HOST_FORWARDING6 && value)
+		return forward6(interface);
+	return write_switch(which, interface, value);
+}
+
+char *host_switch_format(enum host_switch which, const char *interface,
+			 char buffer[static HOST_SWITCH_STRING_SIZE])
+{
+	int start = snprintf(buffer, HOST_SWITCH_STRING_SIZE, "net.%s.conf.",
+			     switches[which].protocol);
+	int end = start +
+		  snprintf(buffer + start, HOST_SWITCH_STRING_SIZE - start, "%.15s", interface);
+
+	for (char *place = buffer + start; place < buffer + end; place++)
+		if (*place == '.')
+			*place = '/';
+	snprintf(buffer + end, HOST_SWITCH_STRING_SIZE - end, ".%s", switches[which].name);
+	return buffer;
 }
 
 static void mark_port(uint64_t *bits, unsigned int port)

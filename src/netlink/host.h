@@ -8,11 +8,23 @@
 
 /* Facts and switches of the host (its network namespace) that weir must respect or set. */
 
-/*
- * Reads net.ipv4.conf.NAME.forwarding. 1, 0, or a negative errno.
- */
-int host_forwarding(const char *interface);
-int host_set_forwarding(const char *interface, bool on);
+/* Sysctls of an interface. */
+enum host_switch {
+	HOST_FORWARDING4, /* net.ipv4.conf.NAME.forwarding */
+	HOST_FORWARDING6,
+	HOST_ACCEPT_RA, /* net.ipv6.conf.NAME.accept_ra: 0, 1: unless it forwards, 2: always */
+	HOST_SWITCHES,
+};
+
+#define HOST_SWITCH_STRING_SIZE 64
+
+/* Its value, or a negative errno; -ENOENT: no such interface, or the kernel has no IPv6 there. */
+int host_switch(enum host_switch which, const char *interface);
+/* No default route is lost by it: those by router announcements on other interfaces stay. */
+int host_set_switch(enum host_switch which, const char *interface, int value);
+/* Writes "net.ipv4.conf.eth0.forwarding" as sysctl(8) takes it. Returns @buffer. */
+char *host_switch_format(enum host_switch which, const char *interface,
+			 char buffer[static HOST_SWITCH_STRING_SIZE]);
 
 /*
  * Marks the ports that the host itself uses: bit p of word p / 64 is set if p lies in the ephemeral

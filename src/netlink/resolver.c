@@ -14,6 +14,8 @@
 
 enum { NOTIFICATION_BUFFER = 4 << 20, LOOPBACK = 1 };
 
+const uint8_t resolver_families[FAMILIES] = { AF_INET, AF_INET6 };
+
 struct target *resolver_find_target(const struct resolver *resolver,
 				    const struct weir_address *address, uint32_t gateway_ifindex)
 {
@@ -79,8 +81,12 @@ static void resolve_target(struct resolver *resolver, struct target *target)
 		target->error = rtnl_get_route(&resolver->requests, &target->address, route);
 	if (target->error == 0 && route->type == RTN_UNICAST)
 		link = link_find(resolver, route->ifindex);
-	if (!address_is_zero(&route->gateway))
+	if (!address_is_zero(&route->gateway)) {
 		neighbour = &route->gateway;
+		/* No gateway forwards what comes from such a source. */
+		if (address_is_link_local(&route->source))
+			route->source = (struct weir_address){};
+	}
 	if (link && link->now.ethernet)
 		target->error = neighbour_acquire(resolver, target, neighbour, route->ifindex);
 	else
@@ -142,6 +148,18 @@ static void fill_neighbour(const struct neighbour *neighbour, const struct link 
 		hop->reachable = true;
 }
 
+static void fill_link(const struct resolver *resolver, const struct link *link,
+		      struct resolver_hop *hop)
+{
+	hop->device = link_device(resolver, link)->now.ifindex;
+	if (hop->device != hop->ifindex)
+		hop->vlan = link->now.vlan;
+	if (hop->mtu == 0 || hop->mtu > link->now.mtu)
+		hop->mtu = link->now.mtu;
+	if (link->now.ethernet)
+		memcpy(hop->source_mac, link->now.mac, sizeof(hop->source_mac));
+}
+
 static void fill_hop(struct resolver *resolver, const struct target *target,
 		     struct resolver_hop *hop)
 {
@@ -156,14 +174,12 @@ static void fill_hop(struct resolver *resolver, const struct target *target,
 		because_no_route(hop, target->error, text);
 		return;
 	}
-	hop->ifindex = route->ifindex;
+	hop->ifindex = hop->device = route->ifindex;
 	hop->source = route->source;
 	hop->mtu = route->mtu;
-	if (link && (hop->mtu == 0 || hop->mtu > link->now.mtu))
-		hop->mtu = link->now.mtu;
-	if (link && link->now.ethernet)
-		memcpy(hop->source_mac, link->now.mac, sizeof(hop->source_mac));
-	hop->local = route->type == RTN_LOCAL;
+	if (link)
+		fill_link(resolver, link, hop);
+	hop->local = route->type == RTN_LOCAL || route->type == RTN_ANYCAST;
 	if (hop->local)
 		because(hop, "%s is an address of this host", text);
 	else if (route->type != RTN_UNICAST)
@@ -179,7 +195,8 @@ static void fill_hop(struct resolver *resolver, const struct target *target,
 static bool hop_same(const struct resolver_hop *a, const struct resolver_hop *b)
 {
 	return a->reachable == b->reachable && a->local == b->local && a->ifindex == b->ifindex &&
-	       a->mtu == b->mtu && !memcmp(a->mac, b->mac, sizeof(a->mac)) &&
+	       a->device == b->device && a->vlan == b->vlan && a->mtu == b->mtu &&
+	       !memcmp(a->mac, b->mac, sizeof(a->mac)) &&
 	       !memcmp(a->source_mac, b->source_mac, sizeof(a->source_mac)) &&
 	       address_equal(&a->source, &b->source) && !strcmp(a->why, b->why);
 }
@@ -274,8 +291,9 @@ int resolver_settle(struct resolver *resolver)
 static int listen_to_changes(struct resolver *resolver, struct error *error)
 {
 	static const int groups[] = {
-		RTNLGRP_LINK,      RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
-		RTNLGRP_IPV4_RULE, RTNLGRP_NEIGH,       RTNLGRP_IPV4_NETCONF
+		RTNLGRP_LINK,      RTNLGRP_NEIGH,        RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE,
+		RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
+		RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_NETCONF,
 	};
 	struct mnl_socket *socket = resolver->notifications.socket;
 	int size = NOTIFICATION_BUFFER;

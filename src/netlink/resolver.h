@@ -15,7 +15,7 @@
  * thread, no timer: the owner polls resolver_fd() and calls resolver_dispatch().
  *
  * Targets are the addresses that the owner adds (backends), and by themselves the gateways of all
- * routes that leave through a watched interface.
+ * routes that leave through a watched interface or a VLAN device on one.
  *
  * Every callback may call the resolver, except resolver_free().
  */
@@ -28,8 +28,10 @@ struct resolver_hop {
 	bool local;     /* the address is this host's own */
 	uint8_t mac[6]; /* of the neighbour; kept after a flush until another one is known */
 	uint8_t source_mac[6];
-	uint32_t ifindex;           /* egress; 0: no route */
-	uint32_t mtu;               /* of route or link */
+	uint32_t ifindex; /* egress of the route; 0: no route */
+	uint32_t device;  /* sends the frames: `ifindex`, or what lies below a VLAN device */
+	uint16_t vlan;    /* tag of the egress, if that is not `device` itself; 0: none */
+	uint32_t mtu;     /* of route or link */
 	struct weir_address source; /* RTA_PREFSRC of the route; zero: none, or a gateway */
 	char why[96];               /* !reachable: the reason, in words; else empty */
 };
@@ -42,11 +44,14 @@ struct resolver_events {
 	/* A watched interface went down, came up, changed its MAC address or vanished (ifindex 0). */
 	void (*link)(const char *name, uint32_t ifindex, bool up, void *user);
 	/*
-	 * net.ipv4.conf.IF.forwarding of a watched interface was changed by somebody, the owner
-	 * included (RTM_NEWNETCONF).
+	 * net.ipv4.conf.IF.forwarding (@family AF_INET) or that of net.ipv6 (AF_INET6) of a watched
+	 * interface was changed by somebody, the owner included (RTM_NEWNETCONF).
 	 */
-	void (*forwarding)(uint32_t ifindex, bool on, void *user);
-	/* An address of this host came (true) or went; the first ones from within resolver_new(). */
+	void (*forwarding)(uint32_t ifindex, uint8_t family, bool on, void *user);
+	/*
+	 * An address of this host came (true) or went; the first ones from within resolver_new(). One
+	 * that is tested for a duplicate comes when that is over.
+	 */
 	void (*address)(const struct weir_address *address, bool present, void *user);
 };
 

@@ -48,13 +48,9 @@ static void on_neighbour(struct resolver *resolver, const struct nlmsghdr *messa
 static void on_netconf(struct resolver *resolver, const struct nlmsghdr *message)
 {
 	struct rtnl_netconf netconf;
-	struct link *link;
 
-	if (!rtnl_parse_netconf(message, &netconf))
-		return;
-	link = link_lookup(resolver, netconf.ifindex);
-	if (link)
-		link_set_forwarding(resolver, link, netconf.forwarding);
+	if (rtnl_parse_netconf(message, &netconf))
+		link_set_forwarding(resolver, &netconf);
 }
 
 static int on_message(struct resolver *resolver, const struct nlmsghdr *message)

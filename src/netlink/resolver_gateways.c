@@ -11,7 +11,7 @@ static int take_gateway(const struct weir_address *address, uint32_t ifindex, vo
 	struct target *gateway;
 	int error;
 
-	if (!link || !link->watched)
+	if (!link || !link_device(resolver, link)->watched)
 		return 0;
 	gateway = resolver_find_target(resolver, address, ifindex);
 	if (!gateway) {
@@ -44,8 +44,9 @@ int gateways_refresh(struct resolver *resolver)
 
 	LIST_FOR_EACH(node, &resolver->all_gateways)
 		CONTAINER_OF(node, struct target, all)->seen = false;
-	if (any_link_watched(resolver))
-		error = rtnl_dump(&resolver->requests, RTM_GETROUTE, AF_INET, take_route, resolver);
+	for (int i = 0; i < FAMILIES && error == 0 && any_link_watched(resolver); i++)
+		error = rtnl_dump(&resolver->requests, RTM_GETROUTE, resolver_families[i],
+				  take_route, resolver);
 	/* After an incomplete dump nothing is known to be gone. */
 	if (error < 0)
 		return error;

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum { LINKS_STACKED = 8 };
+
 static const struct weir_address no_address;
 
 struct link *link_lookup(const struct resolver *resolver, uint32_t ifindex)
@@ -42,7 +44,8 @@ static int link_new(struct resolver *resolver, const struct rtnl_link *now)
 	if (!link)
 		return -ENOMEM;
 	*link = (struct link){ .now = *now, .told = *now, .seen = true };
-	link->forwarding = link->told_forwarding = -1;
+	for (int i = 0; i < FAMILIES; i++)
+		link->forwarding[i] = link->told_forwarding[i] = -1;
 	list_init(&link->all);
 	list_init(&link->changed);
 	if (table_insert(&resolver->links, &link->node, table_hash(&no_address, now->ifindex)) <
@@ -57,7 +60,8 @@ static int link_new(struct resolver *resolver, const struct rtnl_link *now)
 
 static bool link_same(const struct rtnl_link *a, const struct rtnl_link *b)
 {
-	return a->mtu == b->mtu && a->ethernet == b->ethernet && a->admin_up == b->admin_up &&
+	return a->mtu == b->mtu && a->lower == b->lower && a->vlan == b->vlan &&
+	       a->ethernet == b->ethernet && a->admin_up == b->admin_up &&
 	       a->running == b->running && !memcmp(a->mac, b->mac, sizeof(a->mac)) &&
 	       !strcmp(a->name, b->name);
 }
@@ -105,22 +109,49 @@ void link_drop(struct resolver *resolver, uint32_t ifindex)
 		link_gone(resolver, link);
 }
 
-void link_set_forwarding(struct resolver *resolver, struct link *link, bool on)
+const struct link *link_device(const struct resolver *resolver, const struct link *link)
 {
-	if (link->forwarding == on)
+	const struct link *device = link;
+	bool watched = false;
+
+	/* The kernel does not let them lie on each other in a circle, but events come one by one. */
+	for (int i = 0; link && i < LINKS_STACKED; i++) {
+		if (link->watched || !watched)
+			device = link;
+		watched |= link->watched;
+		link = link->now.lower ? link_lookup(resolver, link->now.lower) : NULL;
+	}
+	return device;
+}
+
+void link_set_forwarding(struct resolver *resolver, const struct rtnl_netconf *now)
+{
+	struct link *link = link_lookup(resolver, now->ifindex);
+	int family = 0;
+
+	while (family < FAMILIES && resolver_families[family] != now->family)
+		family++;
+	if (!link || family == FAMILIES || link->forwarding[family] == now->forwarding)
 		return;
-	link->forwarding = on;
+	link->forwarding[family] = now->forwarding;
 	list_move(&resolver->changed_links, &link->changed);
 }
 
 static int link_refresh_forwarding(struct resolver *resolver, struct link *link)
 {
 	struct rtnl_netconf netconf;
-	int error = rtnl_get_netconf(&resolver->requests, AF_INET, link->now.ifindex, &netconf);
 
-	if (error == 0)
-		link_set_forwarding(resolver, link, netconf.forwarding);
-	return error;
+	for (int i = 0; i < FAMILIES; i++) {
+		int error = rtnl_get_netconf(&resolver->requests, resolver_families[i],
+					     link->now.ifindex, &netconf);
+
+		if (error == 0)
+			link_set_forwarding(resolver, &netconf);
+		/* A kernel or an interface may be without IPv6. */
+		else if (resolver_families[i] == AF_INET)
+			return error;
+	}
+	return 0;
 }
 
 int link_watch(struct resolver *resolver, uint32_t ifindex)
@@ -135,7 +166,7 @@ int link_watch(struct resolver *resolver, uint32_t ifindex)
 	error = link_refresh_forwarding(resolver, link);
 	if (error < 0)
 		return error;
-	link->told_forwarding = link->forwarding;
+	memcpy(link->told_forwarding, link->forwarding, sizeof(link->forwarding));
 	link->watched = true;
 	resolver->routes_stale = true;
 	return 0;
@@ -172,12 +203,35 @@ static struct host_address *address_lookup(const struct resolver *resolver,
 	return NULL;
 }
 
+static void address_gone(struct resolver *resolver, struct host_address *entry)
+{
+	table_remove(&resolver->addresses, &entry->node);
+	list_move(&resolver->gone_addresses, &entry->all);
+	resolver->routes_stale = true;
+}
+
+void address_drop(struct resolver *resolver, const struct rtnl_address *gone)
+{
+	struct host_address *entry = address_lookup(resolver, gone);
+
+	if (entry)
+		address_gone(resolver, entry);
+}
+
 int address_update(struct resolver *resolver, const struct rtnl_address *now)
 {
 	struct host_address *entry = address_lookup(resolver, now);
 
+	if (!now->valid) {
+		address_drop(resolver, now);
+		return 0;
+	}
 	if (entry) {
 		entry->seen = true;
+		/* The kernel prefers others as sources now. */
+		if (entry->now.deprecated != now->deprecated)
+			resolver->routes_stale = true;
+		entry->now = *now;
 		return 0;
 	}
 	entry = calloc(1, sizeof(*entry));
@@ -193,21 +247,6 @@ int address_update(struct resolver *resolver, const struct rtnl_address *now)
 	list_move(&resolver->fresh_addresses, &entry->all);
 	resolver->routes_stale = true;
 	return 0;
-}
-
-static void address_gone(struct resolver *resolver, struct host_address *entry)
-{
-	table_remove(&resolver->addresses, &entry->node);
-	list_move(&resolver->gone_addresses, &entry->all);
-	resolver->routes_stale = true;
-}
-
-void address_drop(struct resolver *resolver, const struct rtnl_address *gone)
-{
-	struct host_address *entry = address_lookup(resolver, gone);
-
-	if (entry)
-		address_gone(resolver, entry);
 }
 
 static int take_link(const struct nlmsghdr *message, void *data)
@@ -245,9 +284,12 @@ static int addresses_refresh(struct resolver *resolver)
 
 	LIST_FOR_EACH(node, &resolver->all_addresses)
 		CONTAINER_OF(node, struct host_address, all)->seen = false;
-	error = rtnl_dump(&resolver->requests, RTM_GETADDR, AF_INET, take_address, resolver);
-	if (error < 0)
-		return error;
+	for (int i = 0; i < FAMILIES; i++) {
+		error = rtnl_dump(&resolver->requests, RTM_GETADDR, resolver_families[i],
+				  take_address, resolver);
+		if (error < 0)
+			return error;
+	}
 	LIST_FOR_EACH(node, &resolver->all_addresses)
 		if (!CONTAINER_OF(node, struct host_address, all)->seen)
 			address_gone(resolver, CONTAINER_OF(node, struct host_address, all));
@@ -276,19 +318,24 @@ static void tell_link(struct resolver *resolver, struct link *link)
 {
 	const struct resolver_events *events = &resolver->events;
 	struct rtnl_link now = link->now;
-	int forwarding = link->forwarding;
 	bool link_differs = now.running != link->told.running ||
 			    memcmp(now.mac, link->told.mac, sizeof(now.mac)) != 0;
-	bool forwarding_differs = forwarding != link->told_forwarding;
+	int forwarding[FAMILIES];
+	bool differs[FAMILIES];
 
+	memcpy(forwarding, link->forwarding, sizeof(forwarding));
+	for (int i = 0; i < FAMILIES; i++)
+		differs[i] = forwarding[i] != link->told_forwarding[i];
 	link->told = now;
-	link->told_forwarding = forwarding;
+	memcpy(link->told_forwarding, forwarding, sizeof(forwarding));
 	if (!link->watched)
 		return;
 	if (link_differs && events->link)
 		events->link(now.name, now.ifindex, now.running, resolver->user);
-	if (forwarding_differs && events->forwarding)
-		events->forwarding(now.ifindex, forwarding, resolver->user);
+	for (int i = 0; i < FAMILIES && events->forwarding; i++)
+		if (differs[i])
+			events->forwarding(now.ifindex, resolver_families[i], forwarding[i],
+					   resolver->user);
 }
 
 static void tell_links(struct resolver *resolver)

@@ -222,7 +222,12 @@ static int take_leftover(const struct nlmsghdr *message, void *data)
 
 int neighbours_find_leftovers(struct resolver *resolver)
 {
-	return rtnl_dump(&resolver->requests, RTM_GETNEIGH, AF_INET, take_leftover, resolver);
+	int error = 0;
+
+	for (int i = 0; i < FAMILIES && error == 0; i++)
+		error = rtnl_dump(&resolver->requests, RTM_GETNEIGH, resolver_families[i],
+				  take_leftover, resolver);
+	return error;
 }
 
 static void remove_entry(struct rtnl *requests, const struct neighbour *neighbour)

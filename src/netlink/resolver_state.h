@@ -11,6 +11,9 @@
  * last, from lists that are popped, so that they may call the resolver again.
  */
 
+/* AF_INET and AF_INET6. */
+#define FAMILIES 2
+
 struct link {
 	struct table_node node;
 	struct list all;
@@ -19,8 +22,8 @@ struct link {
 	struct rtnl_link told;
 	bool watched;
 	bool seen;
-	int forwarding; /* -1: not known */
-	int told_forwarding;
+	int forwarding[FAMILIES]; /* -1: not known */
+	int told_forwarding[FAMILIES];
 };
 
 struct neighbour {
@@ -76,6 +79,8 @@ struct resolver {
 	bool everything_stale;
 };
 
+extern const uint8_t resolver_families[FAMILIES];
+
 /* resolver.c */
 /* Brings everything that is stale up to date and tells the owner. */
 int resolver_settle(struct resolver *resolver);
@@ -113,7 +118,12 @@ int link_update(struct resolver *resolver, const struct rtnl_link *now);
 /* Starts to follow an interface; -ENODEV: there is none. */
 int link_watch(struct resolver *resolver, uint32_t ifindex);
 void link_drop(struct resolver *resolver, uint32_t ifindex);
-void link_set_forwarding(struct resolver *resolver, struct link *link, bool on);
+void link_set_forwarding(struct resolver *resolver, const struct rtnl_netconf *now);
+/*
+ * What sends the frames of @link: of the devices that it lies on as a VLAN device, itself included,
+ * the lowest one that is watched; if none is, the lowest one.
+ */
+const struct link *link_device(const struct resolver *resolver, const struct link *link);
 int address_update(struct resolver *resolver, const struct rtnl_address *now);
 void address_drop(struct resolver *resolver, const struct rtnl_address *gone);
 /* Reads links, addresses and forwarding anew. */

@@ -28,7 +28,9 @@ struct rtnl_link {
 	char name[IFNAMSIZ];
 	uint8_t mac[6];
 	uint32_t mtu;
-	bool ethernet; /* has MAC addresses and resolves them */
+	uint32_t lower; /* of a VLAN device: the one that its frames leave by; 0: none here */
+	uint16_t vlan;  /* the tag that it puts on */
+	bool ethernet;  /* has MAC addresses and resolves them */
 	bool admin_up;
 	bool running; /* up, with a carrier */
 };
@@ -56,9 +58,12 @@ struct rtnl_address {
 	struct weir_address address;
 	uint32_t ifindex;
 	uint8_t prefix;
+	bool valid; /* not being tested for a duplicate, and none was found */
+	bool deprecated;
 };
 
 struct rtnl_netconf {
+	uint8_t family; /* AF_INET, AF_INET6 */
 	uint32_t ifindex;
 	bool forwarding;
 };

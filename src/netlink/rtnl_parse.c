@@ -76,6 +76,29 @@ static bool get_address(const struct nlattr *attribute, struct weir_address *ret
 					      mnl_attr_get_payload_len(attribute), ret);
 }
 
+/* Its device may live in another network namespace, where the number means something else. */
+static void get_vlan(const struct attributes *attributes, struct rtnl_link *link)
+{
+	const struct nlattr *information = attributes->of[IFLA_LINKINFO], *attribute;
+	const struct nlattr *kind = NULL, *data = NULL;
+
+	if (!information || attributes->of[IFLA_LINK_NETNSID])
+		return;
+	mnl_attr_for_each_nested(attribute, information) {
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
+			kind = attribute;
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_DATA)
+			data = attribute;
+	}
+	if (!kind || !data || strcmp(mnl_attr_get_str(kind), "vlan") != 0)
+		return;
+	mnl_attr_for_each_nested(attribute, data)
+		if (mnl_attr_get_type(attribute) == IFLA_VLAN_ID &&
+		    mnl_attr_get_payload_len(attribute) >= sizeof(link->vlan))
+			link->vlan = mnl_attr_get_u16(attribute);
+	get_u32(attributes->of[IFLA_LINK], &link->lower);
+}
+
 bool rtnl_parse_link(const struct nlmsghdr *message, struct rtnl_link *ret)
 {
 	const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
@@ -95,6 +118,7 @@ bool rtnl_parse_link(const struct nlmsghdr *message, struct rtnl_link *ret)
 	link.ethernet = get_mac(attributes.of[IFLA_ADDRESS], link.mac) &&
 			header->ifi_type == ARPHRD_ETHER && !(header->ifi_flags & IFF_NOARP);
 	get_u32(attributes.of[IFLA_MTU], &link.mtu);
+	get_vlan(&attributes, &link);
 	if (attributes.of[IFLA_IFNAME])
 		strncpy(link.name, mnl_attr_get_str(attributes.of[IFLA_IFNAME]),
 			sizeof(link.name) - 1);
@@ -228,6 +252,7 @@ bool rtnl_parse_address(const struct nlmsghdr *message, struct rtnl_address *ret
 	const struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
 	struct attributes attributes;
 	struct rtnl_address address = { 0 };
+	uint32_t flags;
 
 	if (message->nlmsg_type != RTM_NEWADDR && message->nlmsg_type != RTM_DELADDR)
 		return false;
@@ -237,24 +262,32 @@ bool rtnl_parse_address(const struct nlmsghdr *message, struct rtnl_address *ret
 	if (!get_address(attributes.of[IFA_LOCAL], &address.address) &&
 	    !get_address(attributes.of[IFA_ADDRESS], &address.address))
 		return false;
+	if (!get_u32(attributes.of[IFA_FLAGS], &flags))
+		flags = header->ifa_flags;
 	address.ifindex = header->ifa_index;
 	address.prefix = header->ifa_prefixlen;
+	address.valid = !(flags & IFA_F_DADFAILED) &&
+			(!(flags & IFA_F_TENTATIVE) || (flags & IFA_F_OPTIMISTIC));
+	address.deprecated = flags & IFA_F_DEPRECATED;
 	*ret = address;
 	return true;
 }
 
 bool rtnl_parse_netconf(const struct nlmsghdr *message, struct rtnl_netconf *ret)
 {
+	const struct netconfmsg *header = mnl_nlmsg_get_payload(message);
 	struct attributes attributes;
 	uint32_t ifindex, forwarding;
 
 	if (message->nlmsg_type != RTM_NEWNETCONF)
 		return false;
-	if (!read_attributes(message, MNL_ALIGN(sizeof(struct netconfmsg)), &attributes))
+	if (!read_attributes(message, MNL_ALIGN(sizeof(*header)), &attributes))
 		return false;
 	if (!get_u32(attributes.of[NETCONFA_IFINDEX], &ifindex) ||
 	    !get_u32(attributes.of[NETCONFA_FORWARDING], &forwarding))
 		return false;
-	*ret = (struct rtnl_netconf){ .ifindex = ifindex, .forwarding = forwarding };
+	*ret = (struct rtnl_netconf){ .family = header->ncm_family,
+				      .ifindex = ifindex,
+				      .forwarding = forwarding };
 	return true;
 }

@@ -253,6 +253,7 @@ void tables_tell(struct daemon *daemon, uint32_t id, bool reachable, uint32_t so
 	hop->state = (struct resolver_hop){
 		.reachable = reachable,
 		.ifindex = 2,
+		.device = 2,
 		.mtu = 1500,
 		.mac = { 2, 0, 0, 0, 0, id },
 		.source_mac = { 2, 0, 0, 0, 1, 0 },

@@ -59,6 +59,7 @@ static void take(uint8_t number, uint32_t ifindex, uint8_t mac)
 		.gateway = true,
 		.reachable = mac,
 		.ifindex = ifindex,
+		.device = ifindex,
 		.mac = { mac ? 2 : 0, 0, 0, 0, 0, mac },
 	};
 

@@ -175,6 +175,7 @@ static void test_usable(void **state)
 static void test_last_good_way_is_kept(void **state)
 {
 	struct resolver_hop hop = { .ifindex = 3,
+				    .device = 3,
 				    .mtu = 1500,
 				    .mac = { 2, 0, 0, 0, 0, 1 },
 				    .source_mac = { 2, 0, 0, 0, 0, 2 } };
@@ -190,14 +191,33 @@ static void test_last_good_way_is_kept(void **state)
 	assert_int_equal(entry.source.flags, 0);
 	assert_int_equal(entry.ifindex, 3);
 	assert_int_equal(entry.mtu, 1500);
+	assert_int_equal(entry.vlan, 0);
 	before = entry;
 	hop_write(&entry, &(struct resolver_hop){ .ifindex = 0 });
 	hop_write(&entry, &(struct resolver_hop){ .ifindex = 4, .mtu = 9000 });
 	assert_memory_equal(&entry, &before, sizeof(entry));
 	/* The route moved to another interface. */
-	hop.ifindex = 4;
+	hop.ifindex = hop.device = 4;
 	hop_write(&entry, &hop);
 	assert_int_equal(entry.ifindex, 4);
+}
+
+/* XDP sits below a VLAN device and sends from there. */
+static void test_vlan_device(void **state)
+{
+	struct resolver_hop hop = {
+		.ifindex = 9, .device = 3, .vlan = 100, .mtu = 1496, .mac = { 2, 0, 0, 0, 0, 1 }
+	};
+	struct weir_hop entry = { 0 };
+
+	hop_write(&entry, &hop);
+	assert_int_equal(entry.ifindex, 3);
+	assert_int_equal(entry.vlan, 100);
+	assert_int_equal(entry.mtu, 1496);
+	/* The route moved away from it. */
+	hop = (struct resolver_hop){ .ifindex = 3, .device = 3, .mtu = 1500, .mac = { 2 } };
+	hop_write(&entry, &hop);
+	assert_int_equal(entry.vlan, 0);
 }
 
 static void test_on_link(void **state)
@@ -223,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_usable),
 		cmocka_unit_test(test_last_good_way_is_kept),
+		cmocka_unit_test(test_vlan_device),
 		cmocka_unit_test(test_on_link),
 	};
 

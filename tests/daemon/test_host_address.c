@@ -11,9 +11,14 @@ static struct weir_listener listeners[PLACES];
 static const struct datapath_tables tables = { .listeners = listeners };
 static struct daemon daemon_;
 
+/* The even ones are of IPv6, with the same last bytes. */
 static struct weir_address numbered(uint8_t number)
 {
-	return address_from_v4(htonl(0xc0a8b200u + number));
+	struct weir_address address = address_from_v4(htonl(0xc0a8b200u + number));
+
+	if (number % 2 == 0)
+		address.word[0] = htonl(0x20010db8);
+	return address;
 }
 
 static void place(uint32_t at, uint8_t address, uint16_t port)

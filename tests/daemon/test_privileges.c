@@ -259,9 +259,13 @@ static void test_netlink(void **state)
 /* /proc/sys/net belongs to the owner of the namespace, or who has CAP_NET_ADMIN there. */
 static void check_sysctl(void)
 {
-	CHECK(host_forwarding("lo") == 0);
-	CHECK(host_set_forwarding("lo", true) == 0);
-	CHECK(host_forwarding("lo") == 1);
+	CHECK(host_switch(HOST_FORWARDING4, "lo") == 0);
+	CHECK(host_set_switch(HOST_FORWARDING4, "lo", 1) == 0);
+	CHECK(host_switch(HOST_FORWARDING4, "lo") == 1);
+	CHECK(host_set_switch(HOST_ACCEPT_RA, "lo", 2) == 0);
+	CHECK(host_switch(HOST_ACCEPT_RA, "lo") == 2);
+	CHECK(host_set_switch(HOST_FORWARDING6, "lo", 1) == 0);
+	CHECK(host_switch(HOST_FORWARDING6, "lo") == 1);
 }
 
 static void test_sysctl(void **state)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,23 @@
 
 #include "tests/unit/allocation.h"
 #include "tests/unit/unit.h"
+
+static int set_result;
+static struct restore_entry set;
+
+int host_set_switch(enum host_switch which, const char *interface, int value)
+{
+	set = (struct restore_entry){ .which = which, .original = value };
+	strcpy(set.interface, interface);
+	return set_result;
+}
+
+char *host_switch_format(enum host_switch which, const char *interface,
+			 char buffer[static HOST_SWITCH_STRING_SIZE])
+{
+	snprintf(buffer, HOST_SWITCH_STRING_SIZE, "switch %d of %s", which, interface);
+	return buffer;
+}
 
 static char directory[] = "/tmp/weir-restore-XXXXXX";
 static char path[64];
@@ -64,9 +82,9 @@ static void test_a_killed_daemon_is_followed(void **state)
 	assert_int_equal(restore_load(&killed, path, &error), 0);
 	assert_int_equal(restore_begin(&killed, &error), 0);
 	assert_int_equal(access(path, F_OK), 0);
-	assert_int_equal(restore_remember(&killed, "eth0", false, &error), 0);
-	assert_int_equal(restore_remember(&killed, "eth1", true, &error), 0);
-	assert_int_equal(restore_remember(&killed, "eth0", true, &error), 0);
+	assert_int_equal(restore_remember(&killed, HOST_FORWARDING4, "eth0", 0, &error), 0);
+	assert_int_equal(restore_remember(&killed, HOST_FORWARDING4, "eth1", 1, &error), 0);
+	assert_int_equal(restore_remember(&killed, HOST_FORWARDING4, "eth0", 1, &error), 0);
 	restore_free(&killed);
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0600);
@@ -74,17 +92,89 @@ static void test_a_killed_daemon_is_followed(void **state)
 	assert_int_equal(restore_load(&next, path, &error), 1);
 	assert_int_equal(restore_begin(&next, &error), 0);
 	assert_int_equal(next.count, 2);
-	assert_false(restore_find(&next, "eth0")->original);
-	assert_true(restore_find(&next, "eth1")->original);
-	assert_null(restore_find(&next, "eth2"));
-	assert_int_equal(restore_forget(&next, restore_find(&next, "eth0"), &error), 0);
-	assert_null(restore_find(&next, "eth0"));
-	assert_int_equal(restore_forget(&next, restore_find(&next, "eth1"), &error), 0);
+	assert_false(restore_find(&next, HOST_FORWARDING4, "eth0")->original);
+	assert_true(restore_find(&next, HOST_FORWARDING4, "eth1")->original);
+	assert_null(restore_find(&next, HOST_FORWARDING4, "eth2"));
+	assert_int_equal(
+		restore_forget(&next, restore_find(&next, HOST_FORWARDING4, "eth0"), &error), 0);
+	assert_null(restore_find(&next, HOST_FORWARDING4, "eth0"));
+	assert_int_equal(
+		restore_forget(&next, restore_find(&next, HOST_FORWARDING4, "eth1"), &error), 0);
 	/* The neighbours are still there. */
 	assert_int_equal(access(path, F_OK), 0);
 	assert_int_equal(restore_end(&next, &error), 0);
 	assert_int_equal(access(path, F_OK), -1);
 	restore_free(&next);
+}
+
+/* Each switch of an interface is remembered for itself. */
+static void test_all_switches(void **state)
+{
+	struct restore killed, next;
+	struct error error;
+
+	assert_int_equal(restore_load(&killed, path, &error), 0);
+	for (int which = 0; which < HOST_SWITCHES; which++)
+		assert_int_equal(restore_remember(&killed, which, "eth0", which, &error), 0);
+	restore_free(&killed);
+	assert_int_equal(restore_load(&next, path, &error), 1);
+	assert_int_equal(next.count, HOST_SWITCHES);
+	for (int which = 0; which < HOST_SWITCHES; which++)
+		assert_int_equal(restore_find(&next, which, "eth0")->original, which);
+	assert_int_equal(
+		restore_forget(&next, restore_find(&next, HOST_FORWARDING4, "eth0"), &error), 0);
+	assert_null(restore_find(&next, HOST_FORWARDING4, "eth0"));
+	assert_non_null(restore_find(&next, HOST_FORWARDING6, "eth0"));
+	assert_non_null(restore_find(&next, HOST_ACCEPT_RA, "eth0"));
+	restore_free(&next);
+}
+
+static json_int_t this_namespace(void)
+{
+	struct stat status;
+
+	assert_int_equal(stat("/proc/self/ns/net", &status), 0);
+	return (json_int_t)status.st_ino;
+}
+
+/* As it was written when there was one switch. */
+static void test_file_of_an_older_daemon(void **state)
+{
+	struct restore restore;
+	struct error error;
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "{\"version\": 1, \"network_namespace\": %lld, "
+		 "\"forwarding\": {\"eth0\": false, \"eth1\": true}}",
+		 (long long)this_namespace());
+	write_text(text);
+	assert_int_equal(restore_load(&restore, path, &error), 1);
+	assert_int_equal(restore.count, 2);
+	assert_int_equal(restore_find(&restore, HOST_FORWARDING4, "eth0")->original, 0);
+	assert_int_equal(restore_find(&restore, HOST_FORWARDING4, "eth1")->original, 1);
+	restore_free(&restore);
+}
+
+static void test_put_back(void **state)
+{
+	const struct restore_entry entry = { .which = HOST_ACCEPT_RA,
+					     .interface = "eth0",
+					     .original = 1 };
+	char line[RESTORE_LINE_SIZE] = "untouched";
+	struct error error;
+
+	set_result = 0;
+	assert_int_equal(restore_put_back(&entry, line, &error), 1);
+	assert_memory_equal(&set, &entry, sizeof(set));
+	assert_string_equal(line, "switch 2 of eth0 set back to 1");
+	strcpy(line, "untouched");
+	set_result = -ENOENT; /* the interface is gone */
+	assert_int_equal(restore_put_back(&entry, line, &error), 0);
+	set_result = -EACCES;
+	assert_int_equal(restore_put_back(&entry, line, &error), -EACCES);
+	assert_string_equal(error.text, "cannot set switch 2 of eth0 back to 1: Permission denied");
+	assert_string_equal(line, "untouched");
 }
 
 /* A daemon that was killed before it changed a switch still leaves a file. */
@@ -124,7 +214,8 @@ static void test_broken_files(void **state)
 		assert_int_equal(restore.count, 0);
 		assert_non_null(strstr(error.text, path));
 		/* The next change replaces it. */
-		assert_int_equal(restore_remember(&restore, "eth0", false, &error), 0);
+		assert_int_equal(restore_remember(&restore, HOST_FORWARDING4, "eth0", 0, &error),
+				 0);
 		restore_free(&restore);
 		assert_int_equal(restore_load(&restore, path, &error), 1);
 		restore_free(&restore);
@@ -136,13 +227,11 @@ static void test_names_too_long_are_refused(void **state)
 	char text[256];
 	struct restore restore;
 	struct error error;
-	struct stat status;
 
-	assert_int_equal(stat("/proc/self/ns/net", &status), 0);
 	snprintf(text, sizeof(text),
-		 "{\"version\": 1, \"network_namespace\": %llu, "
-		 "\"forwarding\": {\"eth0\": false, \"a-name-of-16-bytes\": false}}",
-		 (unsigned long long)status.st_ino);
+		 "{\"version\": 1, \"network_namespace\": %lld, "
+		 "\"forwarding6\": {\"eth0\": 0, \"a-name-of-16-bytes\": 0}}",
+		 (long long)this_namespace());
 	write_text(text);
 	assert_int_equal(restore_load(&restore, path, &error), -EINVAL);
 	assert_int_equal(restore.count, 0);
@@ -155,7 +244,7 @@ static void test_unwritable_place(void **state)
 
 	assert_int_equal(restore_load(&restore, "/proc/weir/state", &error), 0);
 	assert_true(restore_begin(&restore, &error) < 0);
-	assert_true(restore_remember(&restore, "eth0", false, &error) < 0);
+	assert_true(restore_remember(&restore, HOST_FORWARDING4, "eth0", 0, &error) < 0);
 	assert_non_null(strstr(error.text, "/proc/weir/state"));
 	/* Not remembered: then nothing may be changed either. */
 	assert_int_equal(restore.count, 0);
@@ -174,7 +263,7 @@ static void test_no_memory(void **state)
 
 		assert_int_equal(restore_load(&restore, path, &error), 0);
 		allocation_fail_at(nth);
-		err = restore_remember(&restore, "eth0", false, &error);
+		err = restore_remember(&restore, HOST_FORWARDING4, "eth0", 0, &error);
 		if (!allocation_has_failed()) {
 			assert_int_equal(err, 0);
 			break;
@@ -195,6 +284,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_nothing_left_behind, remove_file),
 		cmocka_unit_test_teardown(test_a_killed_daemon_is_followed, remove_file),
+		cmocka_unit_test_teardown(test_all_switches, remove_file),
+		cmocka_unit_test_teardown(test_file_of_an_older_daemon, remove_file),
+		cmocka_unit_test(test_put_back),
 		cmocka_unit_test_teardown(test_killed_early, remove_file),
 		cmocka_unit_test_teardown(test_broken_files, remove_file),
 		cmocka_unit_test_teardown(test_names_too_long_are_refused, remove_file),

@@ -11,6 +11,7 @@ from pulse import Pulse
 from servers import echoes, hold, read_exactly, read_line, visit
 
 
+ROUTED = "203.0.113.80"
 NEW_MAC = "02:00:00:00:11:11"
 
 
@@ -188,6 +189,21 @@ def test_address_of_the_lb_changed(lab, servers):
           what="the new source address")
     print(f"{time.monotonic() - changed:.2f} s, {seen}")
     assert {visit(lab, to) for _ in range(4)} == set(lab.backends())
+
+
+def test_service_address_that_is_only_routed_here(lab, servers):
+    """As of a row of balancers behind ECMP: the host has no such address, its own route even drops it."""
+    lab.exec("gateway", "ip", "route", "add", ROUTED, "via", LB)
+    lab.exec("lb", "ip", "route", "add", "blackhole", ROUTED)
+    lab.balance(listen=[f"{ROUTED}:8000", f"{ROUTED}:8000/udp"], to=backend_address(1))
+    held, name = hold(lab, (ROUTED, 8000))
+    assert name == "backend-1" and echoes(held, b"x" * 20000)
+    datagrams = lab.datagrams((ROUTED, 8000))
+    datagrams.send(b"ping")
+    assert datagrams.recv(100).endswith(b"ping")
+    lab.exec("lb", "ip", "address", "add", f"{ROUTED}/32", "dev", "lo")
+    lab.exec("lb", "ip", "address", "del", f"{ROUTED}/32", "dev", "lo")
+    assert echoes(held) and visit(lab, (ROUTED, 8000)) == "backend-1"
 
 
 @pytest.mark.parametrize("scope", ["conf/eth0/forwarding", "conf/all/forwarding", "ip_forward"])

@@ -4,9 +4,14 @@ import pytest
 from network import Network
 
 
+@pytest.fixture(params=[4, 6], ids=["v4", "v6"])
+def family(request):
+    return request.param
+
+
 @pytest.fixture
-def net():
-    with Network() as network:
+def net(family):
+    with Network(family) as network:
         yield network
         for shell in network.shells:
             assert shell.close() == 0

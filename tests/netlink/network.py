@@ -9,8 +9,26 @@ import time
 
 SHELL = os.environ.get("RESOLVER_SHELL", "resolver_shell")
 MAC_A, MAC_B, MAC_OTHER = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:99"
-HOST, A, B = "192.168.178.10", "192.168.178.11", "192.168.178.12"
 numbers = itertools.count()
+# The hosts on the switch; HOST1 and B1 on eth1; FAR and what lies behind some gateway.
+ADDRESSES = {
+    4: {"HOST": "192.168.178.10", "A": "192.168.178.11", "B": "192.168.178.12", "BITS": 24,
+        "SECOND": "192.168.178.20", "NOBODY": "192.168.178.77",
+        "HOST1": "10.200.0.1", "B1": "10.200.0.2", "HOST1_LATER": "10.201.0.1",
+        "FAR": "10.9.1.1", "FAR_TOO": "10.9.1.2", "FAR_NET": "10.9.0.0/16",
+        "FAR_PART": "10.9.1.0/24", "OTHER_NET": "10.10.0.0/16", "THIRD_NET": "10.11.0.0/16",
+        "ALONE": "10.77.0.1/32", "MANY": "10.100.0.0", "MANY_LAST": "10.100.39.15",
+        "MANY_NET": "10.100.0.0/16", "TUN": "10.50.0.1", "TUN_PEER": "10.50.0.2",
+        "ARP": "ARP", "SYSCTL": "ipv4"},
+    6: {"HOST": "fd00:178::10", "A": "fd00:178::11", "B": "fd00:178::12", "BITS": 64,
+        "SECOND": "fd00:178::20", "NOBODY": "fd00:178::77",
+        "HOST1": "fd00:200::1", "B1": "fd00:200::2", "HOST1_LATER": "fd00:201::1",
+        "FAR": "fd09:0:1::1", "FAR_TOO": "fd09:0:1::2", "FAR_NET": "fd09::/32",
+        "FAR_PART": "fd09:0:1::/48", "OTHER_NET": "fd10::/32", "THIRD_NET": "fd11::/32",
+        "ALONE": "fd00:77::1/128", "MANY": "fd00:100::", "MANY_LAST": "fd00:100::270f",
+        "MANY_NET": "fd00:100::/64", "TUN": "fd00:50::1", "TUN_PEER": "fd00:50::2",
+        "ARP": "NDP", "SYSCTL": "ipv6"},
+}
 
 
 def run(*command, check=True):
@@ -20,9 +38,11 @@ def run(*command, check=True):
 
 
 class Network:
-    """host: eth0 192.168.178.10/24, eth1 10.200.0.1/24 (to b's 10.200.0.2); a: .11; b: .12."""
+    """host: eth0 HOST, eth1 HOST1 (to b's B1); a: A; b: B. All have both families."""
 
-    def __init__(self):
+    def __init__(self, family):
+        self.family = family
+        self.__dict__.update(ADDRESSES[family])
         self.prefix = f"weirnl{os.getpid()}-{next(numbers)}"
         self.made = []
         self.shells = []
@@ -43,22 +63,38 @@ class Network:
             run("ip", "netns", "add", self.name(name))
             self.made.append(name)
             self.ip(name, "link set lo up")
+            # As IPv4 does: no waiting for duplicates, and an interface that is down keeps its own.
+            for option in ("default/accept_dad=0", "all/accept_dad=0", "all/keep_addr_on_down=1"):
+                self.sysctl(f"ipv6/conf/{option.split('=')[0]}", option[-1], name)
         self.ip("switch", "link add br0 type bridge")
         self.ip("switch", "link set br0 up")
-        for name, address in (("host", HOST), ("a", A), ("b", B)):
+        for name, address in (("host", "HOST"), ("a", "A"), ("b", "B")):
             switch = self.name("switch")
             self.ip(name, f"link add eth0 type veth peer name to-{name} netns {switch}")
             self.ip("switch", f"link set to-{name} master br0 up")
-            self.ip(name, f"addr add {address}/24 dev eth0")
+            self.add_addresses(name, address, "eth0")
         self.ip("a", f"link set eth0 address {MAC_A}")
         self.ip("b", f"link set eth0 address {MAC_B}")
         for name in ("host", "a", "b"):
             self.ip(name, "link set eth0 up")
         self.ip("host", f"link add eth1 type veth peer name eth1 netns {self.name('b')}")
-        self.ip("host", "addr add 10.200.0.1/24 dev eth1")
+        self.add_addresses("host", "HOST1", "eth1")
         self.ip("host", "link set eth1 up")
-        self.ip("b", "addr add 10.200.0.2/24 dev eth1")
+        self.add_addresses("b", "B1", "eth1")
         self.ip("b", "link set eth1 up")
+        self.when_up("host", "eth0", "eth1")
+
+    def add_addresses(self, namespace, which, interface):
+        for addresses in ADDRESSES.values():
+            self.ip(namespace, f"addr add {addresses[which]}/{addresses['BITS']} dev {interface}")
+
+    def when_up(self, namespace, *interfaces):
+        """Waits for the carrier, and until IPv6 can send: a moment after it was set up."""
+        end = time.monotonic() + 5
+        for interface in interfaces:
+            while "fe80::" not in self.ip(namespace, f"-6 addr show dev {interface} -tentative"):
+                assert time.monotonic() < end, interface
+                time.sleep(0.02)
 
     def close(self):
         for shell in self.shells:
@@ -79,7 +115,8 @@ class Network:
     def many_routes(self, interface, count):
         """Routes that nobody uses, of a table that nobody asks."""
         # Each its own metric, so that the kernel has many next hops to go through, not one.
-        routes = "".join(f"route add 10.{i // 250}.{i % 250}.0/24 dev {interface} table 55 "
+        prefix = "fd55:{}:{}::/48" if self.family == 6 else "10.{}.{}.0/24"
+        routes = "".join(f"route add {prefix.format(i // 250, i % 250)} dev {interface} table 55 "
                          f"metric {i + 100}\n" for i in range(count))
         command = ("ip", "-n", self.name("host"), "-batch", "-")
         subprocess.run(command, input=routes, text=True, check=True)
@@ -87,8 +124,8 @@ class Network:
     def neighbour(self, address, interface="eth0"):
         return self.ip("host", f"-d neigh show {address} dev {interface}").strip()
 
-    def sysctl(self, path, value):
-        self.execute("host", "sh", "-c", f"echo {value} > /proc/sys/net/{path}")
+    def sysctl(self, path, value, namespace="host"):
+        self.execute(namespace, "sh", "-c", f"echo {value} > /proc/sys/net/{path}")
 
     def shell(self, *commands):
         shell = Shell(self, commands)

@@ -26,15 +26,17 @@ static void print_mac(const char *name, const uint8_t mac[static 6])
 
 static void on_hop(const struct resolver_hop *hop, void *user)
 {
-	char target[ENDPOINT_STRING_SIZE], source[ENDPOINT_STRING_SIZE], name[IF_NAMESIZE] = "-";
+	char target[ENDPOINT_STRING_SIZE], source[ENDPOINT_STRING_SIZE];
+	char name[IF_NAMESIZE] = "-", device[IF_NAMESIZE] = "-";
 
 	if_indextoname(hop->ifindex, name);
+	if_indextoname(hop->device, device);
 	printf("hop target=%s gateway=%d reachable=%d local=%d",
 	       address_format(&hop->target, target), hop->gateway, hop->reachable, hop->local);
 	print_mac("mac", hop->mac);
 	print_mac("source_mac", hop->source_mac);
-	printf(" interface=%s mtu=%u source=%s why=%s\n", name, hop->mtu,
-	       address_format(&hop->source, source), hop->why);
+	printf(" interface=%s device=%s vlan=%u mtu=%u source=%s why=%s\n", name, device, hop->vlan,
+	       hop->mtu, address_format(&hop->source, source), hop->why);
 }
 
 static void on_gateway_gone(const struct weir_address *address, uint32_t ifindex, void *user)
@@ -49,12 +51,12 @@ static void on_link(const char *name, uint32_t ifindex, bool up, void *user)
 	printf("link name=%s present=%d up=%d\n", name, ifindex != 0, up);
 }
 
-static void on_forwarding(uint32_t ifindex, bool on, void *user)
+static void on_forwarding(uint32_t ifindex, uint8_t family, bool on, void *user)
 {
 	char name[IF_NAMESIZE] = "-";
 
 	if_indextoname(ifindex, name);
-	printf("forwarding interface=%s on=%d\n", name, on);
+	printf("forwarding interface=%s family=%d on=%d\n", name, family == AF_INET ? 4 : 6, on);
 }
 
 static void on_address(const struct weir_address *address, bool present, void *user)
@@ -80,16 +82,17 @@ static int on_target(struct resolver *resolver, const char *verb, const char *te
 	return 0;
 }
 
-static int add_many(struct resolver *resolver, unsigned int count)
+/* Ten thousand targets from the first one on. */
+static int add_many(struct resolver *resolver, const char *first)
 {
-	for (unsigned int i = 0; i < count; i++) {
-		struct weir_address address = address_from_v4(htonl(0x0a640000 + i));
-		int error = resolver_add(resolver, &address);
+	struct weir_address address;
+	int error = address_parse(first, &address);
 
-		if (error < 0)
-			return error;
+	for (int i = 0; i < 10000 && error == 0; i++) {
+		error = resolver_add(resolver, &address);
+		address.word[3] = htonl(ntohl(address.word[3]) + 1);
 	}
-	return 0;
+	return error;
 }
 
 /* Milliseconds that one dispatch takes once something has made the socket readable. */
@@ -133,6 +136,24 @@ static int print_driver(const char *interface)
 	return result;
 }
 
+/* "forwarding6 eth0" reads, "forwarding6 eth0 1" writes; the name is printed in both cases. */
+static int on_switch(const char *name)
+{
+	const char *interface = strtok(NULL, " \n"), *value = strtok(NULL, " \n");
+	static const char *const names[HOST_SWITCHES] = { "forwarding4", "forwarding6",
+							  "accept_ra" };
+	char text[HOST_SWITCH_STRING_SIZE];
+	int which = 0;
+
+	while (which < HOST_SWITCHES && strcmp(names[which], name) != 0)
+		which++;
+	if (which == HOST_SWITCHES || !interface)
+		return -EDOM;
+	printf("switch %s\n", host_switch_format(which, interface, text));
+	return value ? host_set_switch(which, interface, (int)strtol(value, NULL, 10)) :
+		       host_switch(which, interface);
+}
+
 static int command(struct resolver *resolver, char *line)
 {
 	char *verb = strtok(line, " \n"), *first = strtok(NULL, " \n");
@@ -147,14 +168,14 @@ static int command(struct resolver *resolver, char *line)
 		return -EINVAL;
 	if (!strcmp(verb, "watch"))
 		return resolver_watch(resolver, if_nametoindex(first));
+	if (!strcmp(verb, "leftovers"))
+		return resolver_remove_leftovers(resolver);
 	if (!strcmp(verb, "many"))
-		return add_many(resolver, strtoul(first, NULL, 10));
-	if (!strcmp(verb, "forwarding"))
-		return host_forwarding(first);
-	if (!strcmp(verb, "forward"))
-		return host_set_forwarding(first, true);
+		return add_many(resolver, first);
 	if (!strcmp(verb, "driver"))
 		return print_driver(first);
+	if (!strcmp(verb, "switch"))
+		return on_switch(first);
 	if (!strcmp(verb, "sleep"))
 		return usleep(strtoul(first, NULL, 10) * 1000);
 	return on_target(resolver, verb, first);

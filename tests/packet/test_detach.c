@@ -71,10 +71,17 @@ static void leave_all(void)
 	assert_int_equal(datapath_attach(datapath, if_nametoindex("weir0"), false, &error), 0);
 	datapath_close(datapath);
 	assert_int_equal(restore_begin(&restore, &error), 0);
-	assert_int_equal(restore_remember(&restore, "weir0", false, &error), 0);
-	assert_int_equal(restore_remember(&restore, "gone0", false, &error), 0);
+	assert_int_equal(restore_remember(&restore, HOST_FORWARDING4, "weir0", 0, &error), 0);
+	assert_int_equal(restore_remember(&restore, HOST_FORWARDING4, "gone0", 0, &error), 0);
+	assert_int_equal(restore_remember(&restore, HOST_ACCEPT_RA, "weir0", 1, &error), 0);
+	assert_int_equal(restore_remember(&restore, HOST_FORWARDING6, "weir0", 0, &error), 0);
 	restore_free(&restore);
-	assert_int_equal(host_set_forwarding("weir0", true), 0);
+	assert_int_equal(host_set_switch(HOST_FORWARDING4, "weir0", 1), 0);
+	assert_int_equal(host_set_switch(HOST_ACCEPT_RA, "weir0", 2), 0);
+	assert_int_equal(host_set_switch(HOST_FORWARDING6, "weir0", 1), 0);
+	assert_int_equal(system("ip neigh replace 2001:db8::11 dev weir0 managed extern_learn "
+				"protocol 119"),
+			 0);
 	assert_int_equal(system("ip neigh replace 192.168.178.11 dev weir0 managed extern_learn "
 				"protocol 119"),
 			 0);
@@ -84,7 +91,8 @@ static void leave_all(void)
 
 static bool has_neighbour(void)
 {
-	return system("ip neigh show dev weir0 | grep -q '192.168.178.11.*managed'") == 0;
+	return system("ip neigh show dev weir0 | grep -q '192.168.178.11.*managed'") == 0 ||
+	       system("ip neigh show dev weir0 | grep -q '2001:db8::11.*managed'") == 0;
 }
 
 /* Somebody else's. */
@@ -98,7 +106,9 @@ static void assert_nothing_is_left(void)
 	assert_int_equal(attached_program("weir0"), 0);
 	assert_int_equal(access(PINS, F_OK), -1);
 	assert_int_equal(access(state_path, F_OK), -1);
-	assert_int_equal(host_forwarding("weir0"), 0);
+	assert_int_equal(host_switch(HOST_FORWARDING4, "weir0"), 0);
+	assert_int_equal(host_switch(HOST_FORWARDING6, "weir0"), 0);
+	assert_int_equal(host_switch(HOST_ACCEPT_RA, "weir0"), 1);
 	assert_false(has_neighbour());
 	assert_true(has_other_neighbour());
 }
@@ -111,6 +121,8 @@ static void takes_all_back(void **state)
 	must_detach(false);
 	assert_says(said, "taken off all interfaces");
 	assert_says(said, "net.ipv4.conf.weir0.forwarding set back to 0\n");
+	assert_says(said, "net.ipv6.conf.weir0.forwarding set back to 0\n");
+	assert_says(said, "net.ipv6.conf.weir0.accept_ra set back to 1\n");
 	assert_says(said, "neighbour entries");
 	assert_nothing_is_left();
 	must_detach(false);
@@ -169,7 +181,7 @@ static void refuses_while_a_daemon_runs(void **state)
 	assert_says(error.text, "instance 'test'");
 	assert_string_equal(said, "");
 	assert_true(attached_program("weir0") > 0);
-	assert_int_equal(host_forwarding("weir0"), 1);
+	assert_int_equal(host_switch(HOST_FORWARDING4, "weir0"), 1);
 	end_daemon(pid);
 	must_detach(false);
 	assert_nothing_is_left();
