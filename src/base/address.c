@@ -23,14 +23,19 @@ bool address_is_v4(const struct weir_address *address)
 	return !address->word[0] && !address->word[1] && address->word[2] == htonl(0xffff);
 }
 
-bool address_is_zero(const struct weir_address *address)
-{
-	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
-}
-
 bool address_is_link_local(const struct weir_address *address)
 {
 	return (address->word[0] & htonl(0xffc00000)) == htonl(0xfe800000);
+}
+
+const char *address_family_name(const struct weir_address *address)
+{
+	return address_is_v4(address) ? "IPv4" : "IPv6";
+}
+
+bool address_is_zero(const struct weir_address *address)
+{
+	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
 }
 
 bool address_equal(const struct weir_address *a, const struct weir_address *b)

@@ -37,6 +37,9 @@ bool address_is_zero(const struct weir_address *address);       /* ::, not ::fff
 bool address_is_link_local(const struct weir_address *address); /* fe80::/10 */
 bool address_equal(const struct weir_address *a, const struct weir_address *b);
 
+/* "IPv4" or "IPv6". */
+const char *address_family_name(const struct weir_address *address);
+
 /* @v4 in wire order. */
 struct weir_address address_from_v4(uint32_t v4);
 uint32_t address_to_v4(const struct weir_address *address);

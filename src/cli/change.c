@@ -33,7 +33,9 @@ static int take_place(const struct command *command, int argc, char *argv[], jso
 	if (argc < 2)
 		return cli_misuse(command, "expected SERVICE ADDR:PORT");
 	if (endpoint_parse(argv[1], &endpoint) < 0 || !endpoint.port)
-		return cli_misuse(command, "'%s' is no backend, expected ADDR:PORT", argv[1]);
+		return cli_misuse(command,
+				  "'%s' is no backend, expected ADDR:PORT, IPv6 as [ADDR]:PORT",
+				  argv[1]);
 	if (json_object_set_new(arguments, "service", json_string(argv[0])) < 0)
 		return cli_misuse(command, "'%s' is not valid UTF-8", argv[0]);
 	json_object_set_new(arguments, "backend", json_string(argv[1]));

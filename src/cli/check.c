@@ -44,7 +44,7 @@ static bool takes_ports(const struct config_service *service)
 	return service->mode == WEIR_MODE_NAT && !service->keep_client;
 }
 
-/* How many places of one family there are that weir talks to from its own addresses; -1: no memory. */
+/* How many places of a family there are that weir talks to from its own addresses; -1: no memory. */
 static long count_snat_backends(const struct config *config, bool v4)
 {
 	_cleanup_free_ struct endpoint *all = NULL;
@@ -70,53 +70,50 @@ static long count_snat_backends(const struct config *config, bool v4)
 	return distinct;
 }
 
-/* One if none is configured: that of the route. */
-static size_t count_sources(const struct config_snat *snat, bool v4)
-{
-	size_t count = 0;
+#define WARNINGS 2
 
-	for (size_t i = 0; i < snat->address_count; i++)
-		count += address_is_v4(&snat->addresses[i]) == v4;
-	return count ? count : 1;
-}
+/* One of each family; empty: there is nothing to warn of. */
+struct warnings {
+	char text[WARNINGS][256];
+};
 
 /* What can be said without looking at the host, which takes ports for itself. -1: no memory. */
-static int warn_of_shortage(const struct config *config, char *text, size_t size)
+static int warn_of_shortage(const struct config *config, bool v4, char text[static 256])
 {
-	const unsigned int ports = config->snat.last_port - config->snat.first_port + 1U;
+	const struct config_snat *snat = &config->snat;
+	const uint32_t limit = v4 ? config->limits.flows : config_flows_v6(&config->limits);
+	const unsigned int ports = snat->last_port - snat->first_port + 1U;
+	const long backends = count_snat_backends(config, v4);
 	size_t addresses = 0;
-	uint64_t capacity = 0;
-	long backends = 0;
+	uint64_t capacity;
 
-	text[0] = '\0';
-	/* Those of a family reach only that family's backends. */
-	for (int v4 = 0; v4 <= 1; v4++) {
-		const long reached = count_snat_backends(config, v4);
-		const size_t sources = count_sources(&config->snat, v4);
-
-		if (reached < 0)
-			return -1;
-		backends += reached;
-		addresses += reached ? sources : 0;
-		capacity += (uint64_t)ports * sources * (uint64_t)reached;
-	}
-	if (backends && capacity < config->limits.flows)
-		snprintf(text, size,
-			 "snat: %u ports of %zu address%s towards %ld backend%s are enough for "
-			 "%" PRIu64 " flows, fewer than limits.flows, %" PRIu32
+	if (backends < 0)
+		return -1;
+	for (size_t i = 0; i < snat->address_count; i++)
+		addresses += address_is_v4(&snat->addresses[i]) == v4;
+	addresses = addresses ? addresses : 1;
+	capacity = (uint64_t)ports * addresses * (uint64_t)backends;
+	if (backends && capacity < limit)
+		snprintf(text, 256,
+			 "snat: %u ports of %zu %saddress%s towards %ld backend%s are enough for "
+			 "%" PRIu64 " flows, fewer than limits.flows%s, %" PRIu32
 			 "; add addresses to snat.addresses",
-			 ports, addresses, addresses == 1 ? "" : "es", backends,
-			 backends == 1 ? "" : "s", capacity, config->limits.flows);
+			 ports, addresses, v4 ? "" : "IPv6 ", addresses == 1 ? "" : "es", backends,
+			 backends == 1 ? "" : "s", capacity, v4 ? "" : "_v6", limit);
 	return 0;
 }
 
-static int print_json(bool valid, const json_t *errors, const char *warning)
+static int print_json(bool valid, const json_t *errors, const struct warnings *warnings)
 {
 	json_auto_t *document = json_pack("{s:b, s:O, s:[]}", "valid", valid, "errors", errors,
 					  "warnings");
+	json_t *list = json_object_get(document, "warnings");
 
-	if (!document || (warning[0] && json_array_append_new(json_object_get(document, "warnings"),
-							      json_string(warning)) < 0))
+	for (size_t i = 0; i < WARNINGS; i++)
+		if (warnings->text[i][0] &&
+		    json_array_append_new(list, json_string(warnings->text[i])) < 0)
+			return cli_fail("no memory");
+	if (!document)
 		return cli_fail("no memory");
 	if (json_dumpf(document, stdout, JSON_COMPACT) < 0)
 		return cli_fail("cannot write to stdout: %s", strerror(errno));
@@ -124,7 +121,8 @@ static int print_json(bool valid, const json_t *errors, const char *warning)
 	return valid ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int print_valid(const char *file, const struct config *config, const char *warning)
+static int print_valid(const char *file, const struct config *config,
+		       const struct warnings *warnings)
 {
 	size_t backends = 0;
 
@@ -132,8 +130,9 @@ static int print_valid(const char *file, const struct config *config, const char
 		backends += config->services[i].backend_count;
 	printf("%s: valid: %zu service%s, %zu backend%s\n", file, config->service_count,
 	       config->service_count == 1 ? "" : "s", backends, backends == 1 ? "" : "s");
-	if (warning[0])
-		fprintf(stderr, "%s: warning: %s\n", file, warning);
+	for (size_t i = 0; i < WARNINGS; i++)
+		if (warnings->text[i][0])
+			fprintf(stderr, "%s: warning: %s\n", file, warnings->text[i]);
 	return EXIT_DONE;
 }
 
@@ -142,20 +141,21 @@ static int check(const char *file, bool json)
 	_cleanup_(config_free) struct config config;
 	json_auto_t *errors = json ? json_array() : NULL;
 	struct findings findings = { .file = file, .errors = errors };
-	char warning[256] = "";
+	struct warnings warnings = { { "" } };
 	int r;
 
 	config_init(&config);
 	r = config_file_load(file, &config, take_error, &findings);
-	if (r == 0 && warn_of_shortage(&config, warning, sizeof(warning)) < 0)
+	if (r == 0 && (warn_of_shortage(&config, true, warnings.text[0]) < 0 ||
+		       warn_of_shortage(&config, false, warnings.text[1]) < 0))
 		r = -ENOMEM;
 	if (r == -ENOMEM || findings.no_memory || (json && !errors))
 		return cli_fail("no memory");
 	if (r < 0 && r != -EINVAL)
 		return cli_fail("%s: cannot be read: %s", file, strerror(-r));
 	if (json)
-		return print_json(r == 0, errors, warning);
-	return r == 0 ? print_valid(file, &config, warning) : EXIT_FAILED;
+		return print_json(r == 0, errors, &warnings);
+	return r == 0 ? print_valid(file, &config, &warnings) : EXIT_FAILED;
 }
 
 int command_check(const struct cli *cli, const struct command *command, int argc, char *argv[])

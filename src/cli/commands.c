@@ -11,14 +11,17 @@ static const char *check_backend(const char *text)
 {
 	struct endpoint endpoint;
 
-	return endpoint_parse(text, &endpoint) == 0 && endpoint.port ? NULL : "ADDR:PORT";
+	return endpoint_parse(text, &endpoint) == 0 && endpoint.port ?
+		       NULL :
+		       "ADDR:PORT, IPv6 as [ADDR]:PORT";
 }
 
 static const char *check_client(const char *text)
 {
-	struct weir_address address;
+	struct endpoint endpoint;
 
-	return address_parse(text, &address) == 0 ? NULL : "an IPv4 or IPv6 address";
+	return endpoint_parse(text, &endpoint) == 0 && !endpoint.port ? NULL :
+									"an IPv4 or IPv6 address";
 }
 
 static const char *check_reason(const char *text)
@@ -56,13 +59,14 @@ static const struct command_option detach_options[] = {
 static const struct command_option run_options[] = {
 	{ "-c", "FILE", "configuration file, see weir.yaml(5); goes with no other option", NULL },
 	{ "-i", "IF", "interface to work on", NULL },
-	{ "--listen", "ADDR:PORT[/udp]", "address that clients talk to, a service; may be repeated",
-	  NULL },
+	{ "--listen", "ADDR:PORT[/udp]",
+	  "address that clients talk to, a service; may be repeated; IPv6 as [ADDR]:PORT", NULL },
 	{ "--backends", "A[:PORT][=WEIGHT],...", "servers behind every service", NULL },
 	{ "--scheduler", "NAME", "rr, wrr, lc, wlc, p2c, hash, source or maglev (rr)", NULL },
 	{ "--mode", "NAME", "nat, dsr or ipip (nat)", NULL },
 	{ "--attach", "HOW", "auto, native or generic XDP (auto)", NULL },
-	{ "--flows", "N", "limit of live flows (262144)", NULL },
+	{ "--flows", "N", "limit of live IPv4 flows (262144)", NULL },
+	{ "--flows-v6", "N", "limit of live IPv6 flows (a quarter of --flows)", NULL },
 	{ "--half-open", "N", "limit of flows whose handshake is not done (65536)", NULL },
 	{ "--udp-share", "PERCENT", "how much of the flows UDP may hold (50)", NULL },
 	{ "--reset-rate", "N", "own TCP resets a second and CPU (10000)", NULL },
@@ -285,10 +289,11 @@ const struct command commands[] = {
 		.name = "decap",
 		.operand = "-i IF [--address A]...",
 		.summary = "on a backend in mode ipip: take the outer header off",
-		.description =
-			"Takes the outer header off IPIP packets to this host, in XDP, and hands\n"
-			"what was in them to the kernel. Prints \"weir: ready\" once it does.\n"
-			"Ctrl-C or SIGTERM detaches.",
+		.description = "Takes the outer header off packets to this host, IPv4 or IPv6 with "
+			       "either\n"
+			       "in it, in XDP, and hands what was in them to the kernel. Prints "
+			       "\"weir: ready\" once it does.\n"
+			       "Ctrl-C or SIGTERM detaches.",
 		.options = decap_options,
 		.example = "weir decap -i eth0",
 		.run = command_decap,

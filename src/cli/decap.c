@@ -27,11 +27,11 @@ int command_decap(const struct cli *cli, const struct command *command, int argc
 					  "-i: is given twice; run one for each interface");
 		if (is_interface)
 			interface = argv[i + 1];
-		else if (address_parse(argv[i + 1], &addresses[count]) < 0 ||
-			 !address_is_v4(&addresses[count++]))
-			return cli_misuse(command,
-					  "--address: '%s' is wrong, expected an IPv4 address",
-					  argv[i + 1]);
+		else if (address_parse(argv[i + 1], &addresses[count++]) < 0)
+			return cli_misuse(
+				command,
+				"--address: '%s' is wrong, expected an IPv4 or IPv6 address",
+				argv[i + 1]);
 	}
 	if (!interface || !config_interface_name_valid(interface))
 		return cli_misuse(command, "-i: expected the interface that weir sends to");

@@ -8,67 +8,123 @@
 #include <string.h>
 #include <time.h>
 
-/* A list may hold a million flows and is printed as it comes: the widths are those of IPv4. */
-#define ENDPOINT_WIDTH 21
-#define WIDE 116 /* columns of the long form */
+/*
+ * A list may hold a million flows and is printed as it comes: the first ones say how wide columns are,
+ * and whoever is longer widens them from there on.
+ */
+#define FLOWS_FIRST 256
+#define COLUMNS 7
+#define ENDPOINT_WIDTH 21 /* IPv4 */
+#define GAP 2
 
-struct flow_list {
-	bool wide;
-	bool started;
+static const struct flow_column {
+	const char *title, *key;
+	size_t width; /* at least */
+	bool wide;    /* only where there is room for all */
+} columns[COLUMNS] = {
+	{ "PROTO", "protocol", 5, false },
+	{ "CLIENT", "client", ENDPOINT_WIDTH, false },
+	{ "LISTEN", "listen", ENDPOINT_WIDTH, true },
+	{ "BACKEND", "backend", ENDPOINT_WIDTH, false },
+	{ "SNAT", "snat", ENDPOINT_WIDTH, true },
+	{ "STATE", "state", 11, false },
+	{ "IDLE", "idle_ms", 8, false },
 };
 
-static void print_row(const struct flow_list *list, const char *const cells[7])
+struct flow_list {
+	size_t widths[COLUMNS];
+	size_t terminal; /* columns, 0: no limit */
+	bool wide;
+	bool started;
+	json_t *first; /* flows that wait for those that say the widths */
+};
+
+/* What stands in a column. @flow NULL: its title. */
+static const char *cell_of(const json_t *flow, size_t column, struct text *buffer)
 {
-	printf("%-5s  %-*s  ", cells[0], ENDPOINT_WIDTH, cells[1]);
-	if (list->wide)
-		printf("%-*s  ", ENDPOINT_WIDTH, cells[2]);
-	printf("%-*s  ", ENDPOINT_WIDTH, cells[3]);
-	if (list->wide)
-		printf("%-*s  ", ENDPOINT_WIDTH, cells[4]);
-	printf("%-11s  %s\n", cells[5], cells[6]);
+	if (!flow)
+		return columns[column].title;
+	if (column < COLUMNS - 1)
+		return field_text(flow, columns[column].key);
+	*buffer = field_duration(flow, columns[column].key);
+	return buffer->s;
 }
 
-static void print_titles(struct flow_list *list)
+static void widen(struct flow_list *list, const json_t *flow)
 {
-	static const char *const titles[] = { "PROTO", "CLIENT", "LISTEN", "BACKEND",
-					      "SNAT",  "STATE",  "IDLE" };
+	struct text buffer;
 
-	if (!list->started)
-		print_row(list, titles);
+	for (size_t c = 0; c < COLUMNS; c++) {
+		const size_t length = strlen(cell_of(flow, c, &buffer));
+
+		if (length > list->widths[c])
+			list->widths[c] = length;
+	}
+}
+
+static void print_row(struct flow_list *list, const json_t *flow)
+{
+	struct text buffer;
+
+	widen(list, flow);
+	for (size_t c = 0; c < COLUMNS; c++) {
+		const char *cell = cell_of(flow, c, &buffer);
+
+		if (columns[c].wide && !list->wide)
+			continue;
+		if (c < COLUMNS - 1)
+			printf("%-*s", (int)(list->widths[c] + GAP), cell);
+		else
+			puts(cell);
+	}
+}
+
+/* Titles, and the flows that waited. */
+static void start(struct flow_list *list)
+{
+	size_t index, total = 0;
+	const json_t *flow;
+
 	list->started = true;
+	json_array_foreach(list->first, index, flow)
+		widen(list, flow);
+	for (size_t c = 0; c < COLUMNS; c++)
+		total += list->widths[c] + (c ? GAP : 0);
+	list->wide = !list->terminal || list->terminal >= total;
+	print_row(list, NULL);
+	json_array_foreach(list->first, index, flow)
+		print_row(list, flow);
+	json_array_clear(list->first);
 }
 
 static void print_flow(const json_t *flow, void *user)
 {
-	const struct text idle = field_duration(flow, "idle_ms");
-	const char *const cells[] = {
-		field_text(flow, "protocol"),
-		field_text(flow, "client"),
-		field_text(flow, "listen"),
-		field_text(flow, "backend"),
-		field_text(flow, "snat"),
-		field_text(flow, "state"),
-		idle.s,
-	};
+	struct flow_list *list = user;
 
-	print_titles(user);
-	print_row(user, cells);
+	/* Without memory it begins with the widths that it has. */
+	if (!list->started && json_array_size(list->first) < FLOWS_FIRST &&
+	    json_array_append(list->first, (json_t *)flow) == 0)
+		return;
+	if (!list->started)
+		start(list);
+	print_row(list, flow);
 }
 
 int command_flow_list(const struct cli *cli, const struct command *command, int argc, char *argv[])
 {
-	const size_t width = terminal_width();
-	struct flow_list list = { .wide = width == 0 || width >= WIDE };
-	json_auto_t *arguments = NULL;
+	json_auto_t *arguments = NULL, *first = json_array();
+	struct flow_list list = { .terminal = terminal_width(), .first = first };
 	int status = fetch_parse(command, argc, argv, &arguments);
 
 	if (status != EXIT_DONE)
 		return status;
 	if (cli->json)
 		return fetch_print_array(cli, "flow list", arguments);
+	for (size_t c = 0; c < COLUMNS; c++)
+		list.widths[c] = columns[c].width;
 	status = fetch_each(cli, "flow list", arguments, print_flow, &list);
-	if (status == EXIT_DONE)
-		print_titles(&list);
+	if (!list.started && (status == EXIT_DONE || json_array_size(list.first)))
+		start(&list);
 	return status;
 }
 
@@ -91,6 +147,8 @@ int command_flow_count(const struct cli *cli, const struct command *command, int
 	printf("established  %13s\n", field_count(count, "established").s);
 	printf("closing      %13s\n", field_count(count, "closing").s);
 	printf("limit        %13s\n", field_count(count, "limit").s);
+	if (json_is_integer(field(count, "limit_v6")))
+		printf("limit IPv6   %13s\n", field_count(count, "limit_v6").s);
 	return EXIT_DONE;
 }
 

@@ -194,6 +194,9 @@ static void print_flows(const json_t *flows)
 	       field_count(flows, "established").s, field_count(flows, "half_open").s,
 	       field_count(flows, "closing").s, field_count(flows, "used").s,
 	       field_count(flows, "limit").s);
+	if (json_is_integer(field(flows, "limit_v6")))
+		printf("         %s of %s for IPv6\n", field_count(flows, "used_v6").s,
+		       field_count(flows, "limit_v6").s);
 	if (field_number(flows, "quarantine"))
 		printf("         %s source ports rest until their backend forgets them\n",
 		       field_count(flows, "quarantine").s);

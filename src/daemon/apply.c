@@ -51,11 +51,24 @@ static uint32_t count_free(const struct registry *registry, bool of_services)
 	return registry->backend_ids - 1 - used;
 }
 
+static int check_flows(const char *key, uint32_t wanted, uint32_t room, struct error *error)
+{
+	if (wanted <= room)
+		return 0;
+	return error_set(
+		error, -E2BIG,
+		"%s: %u is more than the table has room for (%u); to make a larger one: weir "
+		"detach --force, then start again (cuts connections)",
+		key, wanted, room);
+}
+
 static int check_tables(const struct daemon *daemon, const struct config *config,
 			struct error *error)
 {
+	const struct config_limits *limits = &config->limits;
 	const struct datapath_sizes *sizes = &daemon->tables->sizes;
 	uint32_t services, backends;
+	int err;
 
 	registry_count_new(&daemon->registry, config, &services, &backends);
 	if (services > count_free(&daemon->registry, true))
@@ -68,14 +81,13 @@ static int check_tables(const struct daemon *daemon, const struct config *config
 				 "%u new backends do not fit into the tables of %u; to make larger "
 				 "ones: weir detach --force, then start again (cuts connections)",
 				 backends, sizes->backends - 1);
-	if (config->limits.flows > sizes->flows)
-		return error_set(
-			error, -E2BIG,
-			"limits.flows: %u is more than the table has room for (%u); to make "
-			"a larger one: weir detach --force, then start again (cuts "
-			"connections)",
-			config->limits.flows, sizes->flows);
-	if (config->limits.half_open != sizes->half_open)
+	err = check_flows("limits.flows", limits->flows, sizes->flows, error);
+	if (err == 0)
+		err = check_flows("limits.flows_v6", config_flows_v6(limits), sizes->flows_v6,
+				  error);
+	if (err < 0)
+		return err;
+	if (limits->half_open != sizes->half_open)
 		return error_set(error, -EINVAL,
 				 "limits.half_open: the ring has %u places; to make another one: "
 				 "weir detach --force, then start again (cuts connections)",

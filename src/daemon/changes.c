@@ -35,7 +35,9 @@ static int parse_place(const json_t *arguments, const char **service, struct end
 	if (!*service || !address)
 		return error_set(error, -EINVAL, "which backend? expected SERVICE ADDR:PORT");
 	if (endpoint_parse(address, backend) < 0 || !backend->port)
-		return error_set(error, -EINVAL, "'%s' is no backend; expected ADDR:PORT", address);
+		return error_set(error, -EINVAL,
+				 "'%s' is no backend; expected ADDR:PORT, IPv6 as [ADDR]:PORT",
+				 address);
 	return 0;
 }
 

@@ -13,37 +13,54 @@
 #include <string.h>
 
 struct outer {
-	uint32_t addresses[WEIR_DECAP_ADDRESSES]; /* wire order */
+	struct weir_address addresses[WEIR_DECAP_ADDRESSES];
 	size_t count;
 };
 
-static int add(struct outer *outer, uint32_t address, struct error *error)
+static int add(struct outer *outer, const struct weir_address *address, struct error *error)
 {
 	if (outer->count == WEIR_DECAP_ADDRESSES)
 		return error_set(error, -E2BIG,
 				 "more than %d addresses; name those that weir sends to with "
 				 "--address",
 				 WEIR_DECAP_ADDRESSES);
-	outer->addresses[outer->count++] = address;
+	outer->addresses[outer->count++] = *address;
 	return 0;
+}
+
+/* False: none that weir could send to. */
+static bool usable(const struct ifaddrs *one, const char *interface, struct weir_address *ret)
+{
+	const struct sockaddr *address = one->ifa_addr;
+
+	if (!address || strcmp(one->ifa_name, interface) != 0)
+		return false;
+	if (address->sa_family == AF_INET) {
+		*ret = address_from_v4(((const struct sockaddr_in *)address)->sin_addr.s_addr);
+		return true;
+	}
+	if (address->sa_family != AF_INET6)
+		return false;
+	memcpy(ret, &((const struct sockaddr_in6 *)address)->sin6_addr, sizeof(*ret));
+	return !address_is_link_local(ret);
 }
 
 static int find_addresses(const char *interface, struct outer *outer, struct error *error)
 {
+	struct weir_address address;
 	struct ifaddrs *all;
 	int r = 0;
 
 	if (getifaddrs(&all) < 0)
 		return error_set(error, -errno, "cannot list addresses: %s", strerror(errno));
 	for (const struct ifaddrs *one = all; r == 0 && one; one = one->ifa_next)
-		if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET &&
-		    !strcmp(one->ifa_name, interface))
-			r = add(outer, ((struct sockaddr_in *)one->ifa_addr)->sin_addr.s_addr,
-				error);
+		if (usable(one, interface, &address))
+			r = add(outer, &address, error);
 	freeifaddrs(all);
 	if (r == 0 && !outer->count)
 		return error_set(error, -EADDRNOTAVAIL,
-				 "%s has no IPv4 address; name the one that weir sends to with "
+				 "%s has no address but link-local ones; name the one that weir "
+				 "sends to with "
 				 "--address",
 				 interface);
 	return r;
@@ -86,7 +103,7 @@ int decap_run(const char *interface, const struct weir_address *addresses, size_
 	if (!ifindex)
 		r = error_set(&error, -errno, "no interface %s; see 'ip link'", interface);
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = add(&outer, address_to_v4(&addresses[i]), &error);
+		r = add(&outer, &addresses[i], &error);
 	if (r == 0 && !count)
 		r = find_addresses(interface, &outer, &error);
 	if (r == 0)

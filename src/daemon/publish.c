@@ -35,7 +35,7 @@ void publish_runtime(struct daemon *daemon, const struct config_limits *limits)
 	runtime->reset_rate = limits->reset_rate;
 	runtime->icmp_rate = limits->icmp_rate;
 	runtime->flows_limit[WEIR_IPV4] = limits->flows;
-	runtime->flows_limit[WEIR_IPV6] = limits->flows / 4;
+	runtime->flows_limit[WEIR_IPV6] = config_flows_v6(limits);
 	for (int i = 0; i < WEIR_FAMILIES; i++)
 		runtime->udp_limit[i] = (uint32_t)((uint64_t)runtime->flows_limit[i] *
 						   limits->udp_share / 100);
@@ -51,7 +51,9 @@ void publish_service(struct daemon *daemon, uint32_t id)
 	entry->mode = config->mode;
 	entry->scheduler = config->scheduler;
 	entry->flags = (config->silent ? WEIR_SERVICE_SILENT : 0) |
-		       (config->keep_client ? WEIR_SERVICE_KEEP_CLIENT : 0);
+		       (config->keep_client ? WEIR_SERVICE_KEEP_CLIENT : 0) |
+		       (config->outer_fixed ? WEIR_SERVICE_OUTER_FIXED : 0) |
+		       (config->clear_df ? WEIR_SERVICE_CLEAR_DF : 0);
 	entry->affinity = config->affinity.by == AFFINITY_NONE ?
 				  0 :
 				  to_jiffies(daemon, config->affinity.timeout);
@@ -69,8 +71,8 @@ int publish_backend(struct daemon *daemon, uint32_t id)
 {
 	struct backend *backend = &daemon->registry.backends[id];
 	const struct endpoint *endpoint = &backend->config->endpoint;
-	union weir_range fixed = snat_fixed_for(daemon, &endpoint->address);
 	struct weir_backend *entry = &daemon->tables->backends[id];
+	const union weir_range fixed = snat_fixed_for(daemon, &endpoint->address);
 
 	backend->hop = hops_add(&daemon->hops, &endpoint->address, 0);
 	if (!backend->hop)

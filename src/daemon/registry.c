@@ -303,9 +303,9 @@ int registry_sizes(const struct config *config, struct datapath_sizes *ret, stru
 		listeners *= 2;
 	*ret = (struct datapath_sizes){
 		.flows = config->limits.flows,
-		.flows_v6 = config->limits.flows / 4,
+		.flows_v6 = config_flows_v6(&config->limits),
 		.sessions = direct ? config->limits.flows : LEAST_SESSIONS,
-		.sessions_v6 = direct ? config->limits.flows / 4 : LEAST_SESSIONS,
+		.sessions_v6 = direct ? config_flows_v6(&config->limits) : LEAST_SESSIONS,
 		.half_open = config->limits.half_open,
 		.services = twice(config->service_count, LEAST_SERVICES),
 		.backends = twice(backends, LEAST_BACKENDS),

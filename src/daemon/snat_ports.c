@@ -216,7 +216,7 @@ void snat_address_event(struct daemon *daemon, const struct weir_address *addres
 	}
 }
 
-static uint32_t nat_backends(const struct config *config, enum weir_family family)
+static uint32_t nat_backends(const struct config *config, bool v4)
 {
 	uint32_t count = 0;
 
@@ -225,41 +225,40 @@ static uint32_t nat_backends(const struct config *config, enum weir_family famil
 
 		for (size_t j = 0; service->mode == WEIR_MODE_NAT && j < service->backend_count;
 		     j++)
-			count += address_is_v4(&service->backends[j].endpoint.address) ==
-				 (family == WEIR_IPV4);
+			count += address_is_v4(&service->backends[j].endpoint.address) == v4;
 	}
 	return count;
 }
 
-/* Connections that the backends of one family can have at a time. */
-static uint64_t log_family(const struct daemon *daemon, enum weir_family family, uint32_t backends)
+static void log_capacity(const struct daemon *daemon, bool v4, uint32_t backends)
 {
-	union weir_range fixed = daemon->snat_fixed[family];
-	uint32_t addresses = fixed.length ? fixed.length : 1;
-	char number[32];
+	const struct config_limits *limits = &daemon->config->limits;
+	const char *family = v4 ? "" : "IPv6 ";
+	uint32_t configured = daemon->snat_fixed[!v4].length;
+	uint32_t addresses = configured ? configured : 1;
+	uint64_t capacity = (uint64_t)addresses * daemon->snat_ports.count * backends;
+	uint64_t limit = v4 ? limits->flows : config_flows_v6(limits);
+	char first[32], second[32];
 
-	log_info("SNAT: %s ports x %u %saddress%s per backend",
-		 grouped(daemon->snat_ports.count, number), addresses,
-		 family == WEIR_IPV4 ? "" : "IPv6 ", addresses == 1 ? "" : "es");
-	return (uint64_t)addresses * daemon->snat_ports.count * backends;
+	log_info("SNAT: %s ports x %u address%s per %sbackend",
+		 grouped(daemon->snat_ports.count, first), addresses, addresses == 1 ? "" : "es",
+		 family);
+	if (capacity < limit)
+		log_warning("SNAT: ports for %s %sconnections in all, below the limit of %s flows: "
+			    "more SNAT addresses raise it (snat.addresses, --snat-address)",
+			    grouped(capacity, first), family, grouped(limit, second));
 }
 
 void snat_log_capacity(const struct daemon *daemon)
 {
-	uint32_t v4 = nat_backends(daemon->config, WEIR_IPV4);
-	uint32_t v6 = nat_backends(daemon->config, WEIR_IPV6);
-	uint64_t limit = daemon->config->limits.flows, capacity = 0;
-	char first[32], second[32];
+	uint32_t v4 = nat_backends(daemon->config, true);
+	uint32_t v6 = nat_backends(daemon->config, false);
 
 	if (daemon->registry.backend_count && !v4 && !v6)
 		return; /* dsr and ipip take none */
 	if (v4 || !v6)
-		capacity += log_family(daemon, WEIR_IPV4, v4);
+		log_capacity(daemon, true, v4);
 	if (v6)
-		capacity += log_family(daemon, WEIR_IPV6, v6);
-	if (capacity < limit)
-		log_warning("SNAT: ports for %s connections in all, below the limit of %s flows: "
-			    "more SNAT addresses raise it (snat.addresses, --snat-address)",
-			    grouped(capacity, first), grouped(limit, second));
+		log_capacity(daemon, false, v6);
 	log_missing(daemon);
 }

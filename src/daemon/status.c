@@ -9,23 +9,29 @@
 
 const char *const reason_names[WEIR_REASON_COUNT] = { WEIR_REASONS(REASON_NAME) };
 
+static json_int_t used(const struct daemon *daemon, enum weir_family family)
+{
+	return __atomic_load_n(&daemon->tables->shared->records[family], __ATOMIC_RELAXED);
+}
+
+/* States are those of both families; each has records of its own. */
 static json_t *flow_count(struct daemon *daemon, const struct weir_counters *counters)
 {
+	const struct weir_runtime *runtime = daemon->tables->runtime;
 	uint64_t handshake = 0;
 
 	for (size_t i = 0; i < daemon->config->service_count; i++)
 		if (daemon->config->services[i].timeouts.tcp_handshake > handshake)
 			handshake = daemon->config->services[i].timeouts.tcp_handshake;
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "half_open",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "half_open",
 			 (json_int_t)counters->flows[WEIR_FLOW_HALF_OPEN], "established",
 			 (json_int_t)counters->flows[WEIR_FLOW_ESTABLISHED], "closing",
 			 (json_int_t)counters->flows[WEIR_FLOW_CLOSING], "killed",
 			 (json_int_t)counters->flows[WEIR_FLOW_KILLED], "quarantine",
-			 (json_int_t)daemon->sweep.quarantine, "used",
-			 (json_int_t)__atomic_load_n(&daemon->tables->shared->records[WEIR_IPV4],
-						     __ATOMIC_RELAXED),
-			 "limit", (json_int_t)daemon->tables->runtime->flows_limit[WEIR_IPV4],
-			 "half_open_horizon_ms",
+			 (json_int_t)daemon->sweep.quarantine, "used", used(daemon, WEIR_IPV4),
+			 "limit", (json_int_t)runtime->flows_limit[WEIR_IPV4], "used_v6",
+			 used(daemon, WEIR_IPV6), "limit_v6",
+			 (json_int_t)runtime->flows_limit[WEIR_IPV6], "half_open_horizon_ms",
 			 (json_int_t)horizon_ms(&daemon->sweep.horizon,
 						daemon->config->limits.half_open, handshake));
 }

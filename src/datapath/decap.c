@@ -26,7 +26,8 @@ void decap_close(struct decap *decap)
 	free(decap);
 }
 
-static int load(struct decap *decap, const uint32_t *addresses, size_t count, struct error *error)
+static int load(struct decap *decap, const struct weir_address *addresses, size_t count,
+		struct error *error)
 {
 	const uint32_t taken = 1;
 	int r;
@@ -52,7 +53,8 @@ static int load(struct decap *decap, const uint32_t *addresses, size_t count, st
 	return 0;
 }
 
-int decap_open(const uint32_t *addresses, size_t count, struct decap **ret, struct error *error)
+int decap_open(const struct weir_address *addresses, size_t count, struct decap **ret,
+	       struct error *error)
 {
 	struct decap *decap = calloc(1, sizeof(*decap));
 	int r;

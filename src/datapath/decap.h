@@ -9,13 +9,14 @@
 #include "src/base/error.h"
 
 /*
- * The program that takes the outer header off IPIP packets, on a backend. It has nothing to do with the
+ * The program that takes the outer header off packets in mode ipip, on a backend. It has nothing to do with the
  * balancer's object. Functions return 0 or a negative errno.
  */
 struct decap;
 
-/* Loads it for these outer destinations, IPv4 in wire order, at most WEIR_DECAP_ADDRESSES of them. */
-int decap_open(const uint32_t *addresses, size_t count, struct decap **ret, struct error *error);
+/* Loads it for these outer destinations, at most WEIR_DECAP_ADDRESSES of them. */
+int decap_open(const struct weir_address *addresses, size_t count, struct decap **ret,
+	       struct error *error);
 /* NULL is allowed. Detaches. */
 void decap_close(struct decap *decap);
 

@@ -288,11 +288,19 @@ static curl_socket_t make_socket(void *user, curlsocktype purpose, struct curl_s
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+static bool is_bare_v6(const char *host)
+{
+	struct weir_address address;
+
+	return strchr(host, ':') && address_parse(host, &address) == 0;
+}
+
 /* False: no memory. With a host, its name is in the URL, and only the connection knows the address. */
 static bool set_place(struct http_run *run, const struct target *target)
 {
 	const char *scheme = target->config.type == HEALTH_HTTPS ? "https" : "http";
 	const char *host = target->config.host, *path = target->config.path;
+	const bool brackets = host && is_bare_v6(host);
 	char place[ENDPOINT_STRING_SIZE], connect_to[ENDPOINT_STRING_SIZE + 2];
 	_cleanup_free_ char *url = NULL;
 
@@ -304,7 +312,7 @@ static bool set_place(struct http_run *run, const struct target *target)
 			return false;
 		curl_easy_setopt(run->easy, CURLOPT_CONNECT_TO, run->connect_to);
 	}
-	if (asprintf(&url, "%s://%s/", scheme, host ? host : place) < 0) {
+	if (asprintf(&url, brackets ? "%s://[%s]/" : "%s://%s/", scheme, host ? host : place) < 0) {
 		url = NULL;
 		return false;
 	}

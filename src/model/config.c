@@ -59,6 +59,13 @@ void config_init(struct config *config)
 	};
 }
 
+uint32_t config_flows_v6(const struct config_limits *limits)
+{
+	const uint32_t quarter = limits->flows / 4 ? limits->flows / 4 : 1;
+
+	return limits->flows_v6 ? limits->flows_v6 : quarter;
+}
+
 void config_service_free(struct config_service *service)
 {
 	free(service->listens);

@@ -18,6 +18,7 @@
  * I2  no address, port and protocol is listened on twice
  * I3  every backend has a port; no service has the same backend twice
  * I4  no backend of a service is itself listened on with the service's protocol (it would loop)
+ * I5  but in mode ipip, all addresses of a service and of its backends are of one family
  */
 
 enum {
@@ -118,6 +119,8 @@ struct config_service {
 	bool silent;      /* on_no_backend: drop */
 	bool keep_client; /* snat: off */
 	bool fail_open;   /* with every backend down, use them all */
+	bool outer_fixed; /* ipip: outer_source: fixed */
+	bool clear_df;    /* ipip: the outer IPv4 header goes without DF */
 	uint64_t
 		slow_start; /* milliseconds over which a returning backend's share rises; 0: at once */
 	struct config_affinity affinity;
@@ -129,6 +132,7 @@ struct config_service {
 
 struct config_limits {
 	uint32_t flows;
+	uint32_t flows_v6; /* 0: not given, see config_flows_v6() */
 	uint32_t half_open;
 	uint32_t udp_share; /* percent of flows */
 	uint32_t icmp_rate; /* own ICMP messages a second */
@@ -177,11 +181,14 @@ struct config_listen *config_service_add_listen(struct config_service *service);
 struct config_backend *config_service_add_backend(struct config_service *service);
 struct weir_address *config_add_snat_address(struct config *config);
 
+/* Live IPv6 flows that there may be: `flows_v6`, or else a quarter of `flows`. At least 1. */
+uint32_t config_flows_v6(const struct config_limits *limits);
+
 /* What the kernel takes as the name of an interface. */
 bool config_interface_name_valid(const char *name);
 
 /*
- * Checks I1-I4, ranges and combinations. 0, or -EINVAL with the first thing that is wrong (-ENOMEM:
+ * Checks I1-I5, ranges and combinations. 0, or -EINVAL with the first thing that is wrong (-ENOMEM:
  * it could not be checked). A service without backends is allowed.
  */
 int config_check(const struct config *config, struct error *error);

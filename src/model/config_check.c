@@ -72,6 +72,8 @@ static void check_limits(const struct config_limits *limits, struct checker *che
 		uint32_t value, least, most;
 	} rows[] = {
 		{ "limits.flows", limits->flows, CONFIG_FLOWS_LEAST, CONFIG_FLOWS_MOST },
+		{ "limits.flows_v6", config_flows_v6(limits), CONFIG_FLOWS_LEAST,
+		  CONFIG_FLOWS_MOST },
 		{ "limits.half_open", limits->half_open, CONFIG_HALF_OPEN_LEAST,
 		  CONFIG_HALF_OPEN_MOST },
 		{ "limits.udp_share", limits->udp_share, 0, CONFIG_UDP_SHARE_MOST },
@@ -87,27 +89,6 @@ static void check_limits(const struct config_limits *limits, struct checker *che
 				     rows[i].path, rows[i].value, rows[i].least, rows[i].most);
 }
 
-/* Why no packet can be sent to or from this address, or NULL if it can. */
-static const char *unusable(const struct weir_address *address)
-{
-	uint32_t v4;
-
-	if (address_is_zero(address))
-		return "is the unspecified address; expected that of one host";
-	if (!address_is_v4(address))
-		return "is an IPv6 address, which is not supported yet; use IPv4";
-	v4 = ntohl(address_to_v4(address));
-	if (v4 >> 24 == 0)
-		return "is unspecified (0.0.0.0/8); expected the address of one host";
-	if (v4 == INADDR_BROADCAST)
-		return "is the broadcast address; expected that of one host";
-	if (IN_MULTICAST(v4))
-		return "is a multicast address; expected that of one host";
-	if (v4 >> 24 == IN_LOOPBACKNET)
-		return "is a loopback address, which never reaches a network; use another";
-	return NULL;
-}
-
 static void check_snat(const struct config_snat *snat, struct checker *checker)
 {
 	char text[ENDPOINT_STRING_SIZE];
@@ -117,7 +98,7 @@ static void check_snat(const struct config_snat *snat, struct checker *checker)
 			     "snat.ports: %u-%u is no range; expected LOW-HIGH, 1 to 65535",
 			     snat->first_port, snat->last_port);
 	for (size_t i = 0; i < snat->address_count; i++) {
-		const char *why = unusable(&snat->addresses[i]);
+		const char *why = config_check_address(&snat->addresses[i]);
 
 		if (why)
 			checker_tell(checker, checker_path("snat.addresses[%zu]", i).text,
@@ -203,7 +184,7 @@ static void check_listens(const struct config_service *service, size_t index,
 			     SERVICE ": it listens nowhere; give it an ADDR:PORT", service->name);
 	for (size_t i = 0; i < service->listen_count; i++) {
 		const struct config_listen *listen = &service->listens[i];
-		const char *why = unusable(&listen->endpoint.address);
+		const char *why = config_check_address(&listen->endpoint.address);
 
 		if (!why && !listen->endpoint.port)
 			why = "has no port; expected ADDR:PORT";
@@ -221,7 +202,7 @@ static void check_backend(const struct config_service *service, size_t service_i
 			  struct checker *checker)
 {
 	const struct config_backend *backend = &service->backends[index];
-	const char *why = unusable(&backend->endpoint.address), *key = "address";
+	const char *why = config_check_address(&backend->endpoint.address), *key = "address";
 	const uint32_t weight = backend->weight, connections = backend->max_connections;
 	char endpoint[ENDPOINT_STRING_SIZE], text[192];
 
@@ -339,6 +320,7 @@ static void check_service(const struct config_service *service, size_t index,
 	for (size_t i = 0; i < service->backend_count; i++)
 		check_backend(service, index, i, checker);
 	check_direct(service, index, checker);
+	config_check_families(service, index, checker);
 	if (service->slow_start > CONFIG_SLOW_START_MOST)
 		checker_tell(checker, checker_path("services[%zu].slow_start", index).text,
 			     SERVICE ": slow_start: %" PRIu64

@@ -18,10 +18,16 @@ __attribute__((format(printf, 1, 2))) struct checker_path checker_path(const cha
 __attribute__((format(printf, 3, 4))) void checker_tell(struct checker *checker, const char *path,
 							const char *format, ...);
 
+/* Why no packet can be sent to or from this address, or NULL if it can. */
+const char *config_check_address(const struct weir_address *address);
+
 /* How a service is called in a message; a name may lack its end. */
 #define SERVICE "service %.63s"
 
 /* I2, I3, I4 and the second half of I1. 0, or -ENOMEM. */
 int config_check_doubles(const struct config *config, struct checker *checker);
+/* I5, and what goes with mode ipip alone. */
+void config_check_families(const struct config_service *service, size_t index,
+			   struct checker *checker);
 void config_check_health(const struct config_service *service, size_t index,
 			 struct checker *checker);

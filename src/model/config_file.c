@@ -178,7 +178,7 @@ static void read_address(struct config_reader *reader, const struct config_key *
 	if (node->type != CONFIG_SCALAR || address_parse(node->text, &address) < 0) {
 		config_node_refuse(&reader->errors, node,
 				   "%s: '%.80s' is no address; expected "
-				   "a list of IPv4 addresses",
+				   "a list of IPv4 and IPv6 addresses",
 				   key->name, node->type == CONFIG_SCALAR ? node->text : "[...]");
 		return;
 	}

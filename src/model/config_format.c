@@ -41,6 +41,7 @@ bool config_value_given(const struct config_key *key, const void *object)
 	case CONFIG_TYPE_TEXT:
 		return text_of(key, object);
 	case CONFIG_TYPE_NUMBER:
+	case CONFIG_TYPE_SIZE:
 		return load(key, object) >= key->least;
 	default:
 		return true;

@@ -49,6 +49,12 @@ static const struct config_word snat_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct config_word outer_source_words[] = {
+	{ "spread", 0 },
+	{ "fixed", 1 }, /* outer_fixed */
+	{ NULL, 0 },
+};
+
 static const struct config_word no_backend_words[] = {
 	{ "reject", 0 },
 	{ "drop", 1 }, /* silent */
@@ -252,6 +258,19 @@ const struct config_key config_service_keys[] = {
 	  .words = snat_words,
 	  .fallback = "on",
 	  .help = "off: keep the client's address; backends route replies through weir." },
+	{ .name = "outer_source",
+	  .type = CONFIG_TYPE_WORD,
+	  FIELD(config_service, outer_fixed),
+	  .words = outer_source_words,
+	  .fallback = "spread",
+	  .help = "ipip: source of the outer header. spread: differs from flow to flow, so that "
+		  "the "
+		  "backend's queues share them; fixed: this host's address alone." },
+	{ .name = "clear_df",
+	  .type = CONFIG_TYPE_SWITCH,
+	  FIELD(config_service, clear_df),
+	  .fallback = "false",
+	  .help = "ipip: the outer IPv4 header goes without DF; routers may fragment it." },
 	{ .name = "on_no_backend",
 	  .type = CONFIG_TYPE_WORD,
 	  FIELD(config_service, silent),
@@ -288,7 +307,6 @@ const struct config_key config_service_keys[] = {
 	{ .name = "allow", .type = CONFIG_TYPE_LATER },
 	{ .name = "deny", .type = CONFIG_TYPE_LATER },
 	{ .name = "except", .type = CONFIG_TYPE_LATER },
-	{ .name = "clear_df", .type = CONFIG_TYPE_LATER },
 	{ .name = "backends",
 	  .type = CONFIG_TYPE_BACKENDS,
 	  .help = "Servers: a list of ADDR[:PORT], or of mappings." },
@@ -302,7 +320,13 @@ static const struct config_key limit_keys[] = {
 	  .least = CONFIG_FLOWS_LEAST,
 	  .most = CONFIG_FLOWS_MOST,
 	  .fallback = "256k",
-	  .help = "Live flows; memory is taken for them at start." },
+	  .help = "Live IPv4 flows; memory is taken for them at start." },
+	{ .name = "flows_v6",
+	  .type = CONFIG_TYPE_SIZE,
+	  FIELD(config_limits, flows_v6),
+	  .least = CONFIG_FLOWS_LEAST,
+	  .most = CONFIG_FLOWS_MOST,
+	  .help = "The same for IPv6 (a quarter of flows)." },
 	{ .name = "half_open",
 	  .type = CONFIG_TYPE_SIZE,
 	  FIELD(config_limits, half_open),
@@ -328,7 +352,6 @@ static const struct config_key limit_keys[] = {
 	  .most = CONFIG_RATE_MOST,
 	  .fallback = "10000",
 	  .help = "Own TCP resets a second and CPU." },
-	{ .name = "flows_v6", .type = CONFIG_TYPE_LATER },
 	{ .name = NULL },
 };
 

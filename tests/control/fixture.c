@@ -25,7 +25,7 @@ static const char status_text[] =
 	"\"new_flow\":123456,\"no_flow\":12,\"no_next_hop\":0,\"from_the_future\":1},"
 	"\"packets\":12124669,"
 	"\"flows\":{\"half_open\":12,\"established\":123400,\"closing\":44,"
-	"\"used\":123460,\"quarantine\":4,\"limit\":262144,"
+	"\"used\":123460,\"quarantine\":4,\"limit\":262144,\"used_v6\":60,\"limit_v6\":65536,"
 	"\"half_open_horizon_ms\":31200},"
 	"\"snat\":[{\"service\":\"web\","
 	"\"backend\":\"192.168.178.11:8000\",\"used\":100,\"limit\":36283},"
@@ -84,6 +84,9 @@ static int run_backend_list(struct control_request *request, const json_t *argum
 	return control_reply(request, backend("dns", "192.168.178.11:53", 1, "none", 0, 0));
 }
 
+/* Flows of one family, before there is one of the other. */
+#define MANY 1000
+
 struct flows {
 	int given;
 	int count;
@@ -95,9 +98,20 @@ static json_t *next_flow(void *state)
 	struct flows *flows = state;
 	char client[96];
 
+	bool v6 = strchr(flows->client, ':');
+
 	if (flows->given == flows->count)
 		return NULL;
-	snprintf(client, sizeof(client), "%s:%d", flows->client, 40000 + flows->given++ % 20000);
+	/* One of the other family comes after many. */
+	if (flows->given == MANY)
+		v6 = !v6;
+	snprintf(client, sizeof(client), v6 ? "[%s]:%d" : "%s:%d", flows->client,
+		 40000 + flows->given++ % 20000);
+	if (v6)
+		return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i}", "service", "six", "protocol",
+				 "udp", "client", client, "listen", "[fd00:b::10]:8000", "backend",
+				 "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:65535", "snat",
+				 "[fd00:b::10]:51234", "state", "half_open", "idle_ms", 250);
 	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i}", "service", "tcp-192-168-178-10-8000",
 			 "protocol", "tcp", "client", client, "listen", "192.168.178.10:8000",
 			 "backend", "192.168.178.11:8000", "snat", "192.168.178.10:51234", "state",
@@ -123,9 +137,10 @@ static int run_flow_list(struct control_request *request, const json_t *argument
 static int run_flow_count(struct control_request *request, const json_t *arguments, void *user,
 			  struct error *error)
 {
-	return control_reply(request, json_pack("{s:i,s:i,s:i,s:i,s:i}", "half_open", 12,
-						"established", 123400, "closing", 44, "limit",
-						262144, "half_open_horizon_ms", 31200));
+	return control_reply(request,
+			     json_pack("{s:i,s:i,s:i,s:i,s:i,s:i}", "half_open", 12, "established",
+				       123400, "closing", 44, "limit", 262144, "limit_v6", 65536,
+				       "half_open_horizon_ms", 31200));
 }
 
 static void on_gone(struct control_request *request, void *user)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "src/cli/cli.h"
-#include "tests/control/fixture.h"
+#include "tests/control/command_line.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,114 +19,6 @@
 #include <cmocka.h>
 
 /* The whole command line, run in a child against the fixture's daemon. */
-
-#define MAX_ARGUMENTS 16
-
-static char directory[] = "/tmp/weir-test-XXXXXX";
-static char socket_path[64];
-static pid_t daemon_pid;
-
-struct result {
-	int status;
-	char out[16384];
-	char err[2048];
-};
-
-static int fake_run(const struct cli_run *run)
-{
-	struct sigaction action;
-
-	sigaction(SIGPIPE, NULL, &action);
-	printf("run %zu %s %s %s %s\n", run->config->service_count, run->config->interfaces[0].name,
-	       run->socket_path, run->state_path,
-	       action.sa_handler == SIG_IGN ? "ignores SIGPIPE" : "");
-	return 7;
-}
-
-static int fake_detach(const char *control_path, const struct paths *paths, bool force,
-		       cli_say_fn say, void *user, struct error *error)
-{
-	say(control_path, user);
-	say(paths->state, user);
-	say(paths->pins, user);
-	return force ? error_set(error, -EBUSY, "it does not stop") : 0;
-}
-
-static int fake_decap(const char *interface, const struct weir_address *addresses, size_t count)
-{
-	char text[ENDPOINT_STRING_SIZE];
-
-	printf("decap %s", interface);
-	for (size_t i = 0; i < count; i++)
-		printf(" %s", address_format(&addresses[i], text));
-	putchar('\n');
-	return 3;
-}
-
-/* In the child: splits @line at blanks and runs it. */
-static void run_line(const char *line)
-{
-	char *arguments[MAX_ARGUMENTS + 1] = { "weir" }, *copy = strdup(line), *rest = copy;
-	int count = 1, status;
-
-	for (char *word; (word = strsep(&rest, " ")) && count < MAX_ARGUMENTS;)
-		if (word[0])
-			arguments[count++] = word;
-	status = cli_main(count, arguments, fake_run, fake_detach, fake_decap);
-	free(copy);
-	exit(status);
-}
-
-static size_t read_all(int fd, char *buffer, size_t size)
-{
-	size_t used = 0;
-	ssize_t count;
-
-	while (used < size - 1 && (count = read(fd, buffer + used, size - 1 - used)) > 0)
-		used += count;
-	buffer[used] = '\0';
-	close(fd);
-	return used;
-}
-
-static struct result weir(const char *line)
-{
-	struct result result;
-	int out[2], err[2];
-	pid_t pid;
-
-	assert_int_equal(pipe(out), 0);
-	assert_int_equal(pipe(err), 0);
-	fflush(NULL);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		dup2(out[1], STDOUT_FILENO);
-		dup2(err[1], STDERR_FILENO);
-		close(out[0]);
-		close(err[0]);
-		run_line(line);
-	}
-	close(out[1]);
-	close(err[1]);
-	read_all(out[0], result.out, sizeof(result.out));
-	read_all(err[0], result.err, sizeof(result.err));
-	assert_int_equal(waitpid(pid, &result.status, 0), pid);
-	assert_true(WIFEXITED(result.status));
-	result.status = WEXITSTATUS(result.status);
-	return result;
-}
-
-/* Prints what differs, then fails. */
-static void expect(const char *line, int status, const char *out, const char *err)
-{
-	const struct result result = weir(line);
-
-	if (result.status == status && !strcmp(result.out, out) && !strcmp(result.err, err))
-		return;
-	fail_msg("'weir %s': status %d\n%s--- expected %d\n%s--- stderr\n%s--- expected\n%s", line,
-		 result.status, result.out, status, out, result.err, err);
-}
 
 static void test_misuse(void **state)
 {
@@ -154,8 +45,17 @@ static void test_misuse(void **state)
 	       "weir: --client: 'here' is wrong, expected an IPv4 or IPv6 address; see 'weir flow "
 	       "list --help'\n");
 	expect("flow list --backend 10.0.0.1", 2, "",
-	       "weir: --backend: '10.0.0.1' is wrong, expected ADDR:PORT; see 'weir flow list "
-	       "--help'\n");
+	       "weir: --backend: '10.0.0.1' is wrong, expected ADDR:PORT, IPv6 as [ADDR]:PORT; see "
+	       "'weir flow list --help'\n");
+	expect("flow list --backend 2001:db8::1:80", 2, "",
+	       "weir: --backend: '2001:db8::1:80' is wrong, expected ADDR:PORT, IPv6 as "
+	       "[ADDR]:PORT; see 'weir flow list --help'\n");
+	expect("flow list --client [fd00::1]:80", 2, "",
+	       "weir: --client: '[fd00::1]:80' is wrong, expected an IPv4 or IPv6 address; see "
+	       "'weir flow list --help'\n");
+	expect("backend set web 2001:db8::1:80 drain", 2, "",
+	       "weir: '2001:db8::1:80' is no backend, expected ADDR:PORT, IPv6 as [ADDR]:PORT; see "
+	       "'weir backend set --help'\n");
 	expect("trace --reason whim", 2, "",
 	       "weir: --reason: 'whim' is wrong, expected a reason of weir(8), such as new_flow; "
 	       "see 'weir trace --help'\n");
@@ -215,16 +115,16 @@ static void test_environment(void **state)
 static void test_decap(void **state)
 {
 	expect("decap -i eth0", 3, "decap eth0\n", "");
-	expect("decap -i eth0 --address 1.2.3.4 --address 1.2.3.5", 3,
-	       "decap eth0 1.2.3.4 1.2.3.5\n", "");
+	expect("decap -i eth0 --address 1.2.3.4 --address 2001:db8::11", 3,
+	       "decap eth0 1.2.3.4 2001:db8::11\n", "");
 	expect("decap", 2, "",
 	       "weir: -i: expected the interface that weir sends to; see 'weir decap --help'\n");
 	expect("decap -i", 2, "", "weir: -i: its value is missing; see 'weir decap --help'\n");
 	expect("decap -i a -i b", 2, "",
 	       "weir: -i: is given twice; run one for each interface; see 'weir decap --help'\n");
-	expect("decap -i eth0 --address fe80::1", 2, "",
-	       "weir: --address: 'fe80::1' is wrong, expected an IPv4 address; see 'weir decap "
-	       "--help'\n");
+	expect("decap -i eth0 --address [2001:db8::11]:80", 2, "",
+	       "weir: --address: '[2001:db8::11]:80' is wrong, expected an IPv4 or IPv6 address; "
+	       "see 'weir decap --help'\n");
 	expect("decap eth0", 2, "", "weir: unexpected argument 'eth0'; see 'weir decap --help'\n");
 }
 
@@ -260,6 +160,50 @@ static void test_run(void **state)
 			      "10.0.0.2")
 				 .status,
 			 2);
+}
+
+/* Each family has its own source addresses and its own limit. */
+static void test_check(void **state)
+{
+	static const char *const files[][2] = {
+		{ "limits: {flows: 5, flows_v6: 5}\n", "" },
+		{ "limits: {flows: 5, flows_v6: 201}\n",
+		  "snat: 100 ports of 1 IPv6 address towards 2 backends are enough for 200 flows, "
+		  "fewer than limits.flows_v6, 201; add addresses to snat.addresses" },
+		{ "limits: {flows: 404}\n",
+		  "snat: 100 ports of 2 addresses towards 1 backend are enough for 200 flows, "
+		  "fewer "
+		  "than limits.flows, 404; add addresses to snat.addresses" },
+	};
+	char path[64], line[128], expected[512];
+
+	snprintf(path, sizeof(path), "%s/check.yaml", directory);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		FILE *file = fopen(path, "w");
+
+		assert_non_null(file);
+		fprintf(file,
+			"interfaces: [eth0]\n%s"
+			"snat: {ports: 1-100, addresses: [10.0.0.5, \"2001:db8::5\", 10.0.0.6]}\n"
+			"services:\n"
+			"- {name: six, listen: \"[2001:db8::10]:80\",\n"
+			"   backends: [\"2001:db8::11\", \"2001:db8::12\"]}\n"
+			"- {name: four, listen: 10.0.0.10:80, backends: [10.0.0.11]}\n"
+			"- {name: both, listen: [\"[2001:db8::10]:81\", 10.0.0.10:81], mode: "
+			"ipip,\n"
+			"   scheduler: hash, backends: [10.0.0.11, \"2001:db8::11\"]}\n",
+			files[i][0]);
+		fclose(file);
+		snprintf(line, sizeof(line), "check -c %s", path);
+		snprintf(expected, sizeof(expected), "%s: warning: %s\n", path, files[i][1]);
+		assert_string_equal(weir(line).err, files[i][1][0] ? expected : "");
+		snprintf(line, sizeof(line), "--json check -c %s", path);
+		snprintf(expected, sizeof(expected),
+			 "{\"valid\":true,\"errors\":[],\"warnings\":[%s%s%s]}\n",
+			 files[i][1][0] ? "\"" : "", files[i][1], files[i][1][0] ? "\"" : "");
+		expect(line, 0, expected, "");
+	}
+	unlink(path);
 }
 
 static void test_help(void **state)
@@ -303,7 +247,7 @@ static void test_json(void **state)
 	       "");
 	expect("flow count --json", 0,
 	       "{\"half_open\":12,\"established\":123400,\"closing\":44,\"limit\":262144,"
-	       "\"half_open_horizon_ms\":31200}\n",
+	       "\"limit_v6\":65536,\"half_open_horizon_ms\":31200}\n",
 	       "");
 	assert_non_null(strstr(weir("--json status").out, "\"memory_bytes\":87200000"));
 	assert_non_null(strstr(weir("--json backend list dns").out, "[\n{\"service\":\"dns\","));
@@ -341,7 +285,8 @@ static void test_lists(void **state)
 	       "SYNs)\n"
 	       "established        123,400\n"
 	       "closing                 44\n"
-	       "limit              262,144\n",
+	       "limit              262,144\n"
+	       "limit IPv6          65,536\n",
 	       "");
 }
 
@@ -357,6 +302,7 @@ static void test_status(void **state)
 	assert_non_null(strstr(result.out,
 			       "flows    123,400 established, 12 half-open, 44 closing\n"
 			       "         123,460 of 262,144 records in use\n"
+			       "         60 of 65,536 for IPv6\n"
 			       "         4 source ports rest until their backend forgets them\n"));
 	/* The fullest first. */
 	assert_non_null(strstr(
@@ -503,35 +449,18 @@ static void test_many_flows(void **state)
 	assert_string_equal(err, "");
 }
 
-static int setup(void **state)
-{
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(socket_path, sizeof(socket_path), "%s/weir.sock", directory);
-	setenv("WEIR_SOCKET", socket_path, 1);
-	unsetenv("WEIR_INSTANCE");
-	setenv("TZ", "UTC", 1);
-	daemon_pid = fixture_start(socket_path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_stop(daemon_pid);
-	return rmdir(directory);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_misuse),        cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_environment),   cmocka_unit_test(test_detach),
-		cmocka_unit_test(test_decap),         cmocka_unit_test(test_run),
-		cmocka_unit_test(test_help),          cmocka_unit_test(test_json),
-		cmocka_unit_test(test_lists),         cmocka_unit_test(test_status),
-		cmocka_unit_test(test_terminal),      cmocka_unit_test(test_trace),
-		cmocka_unit_test(test_output_errors), cmocka_unit_test(test_many_flows),
+		cmocka_unit_test(test_misuse),      cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_environment), cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_decap),       cmocka_unit_test(test_run),
+		cmocka_unit_test(test_help),        cmocka_unit_test(test_json),
+		cmocka_unit_test(test_check),       cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_status),      cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_trace),       cmocka_unit_test(test_output_errors),
+		cmocka_unit_test(test_many_flows),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, command_line_begin, command_line_end);
 }

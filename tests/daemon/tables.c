@@ -29,6 +29,7 @@ static struct datapath_tables tables = {
 	.shared = &memory.shared,
 	.sizes = {
 		.flows = 1 << 20,
+		.flows_v6 = 1 << 18,
 		.half_open = 65536,
 		.services = TABLE_SERVICES,
 		.backends = TABLE_BACKENDS,

@@ -177,7 +177,11 @@ static void test_what_cannot_change(void **state)
 	check_refused(config, -EINVAL, "half_open");
 	config->limits.half_open /= 2;
 	config->limits.flows = 1 << 21;
-	check_refused(config, -E2BIG, "flows");
+	check_refused(config, -E2BIG, "limits.flows: 2097152 is more");
+	config->limits.flows = 1 << 20; /* a quarter fits, too */
+	assert_int_equal(apply_check(&daemon_, config, NULL), 0);
+	config->limits.flows_v6 = (1 << 18) + 1;
+	check_refused(config, -E2BIG, "limits.flows_v6: 262145 is more");
 }
 
 static void test_what_does_not_fit(void **state)

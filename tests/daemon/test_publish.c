@@ -206,6 +206,77 @@ static void test_configured_sources(void **state)
 	assert_int_equal(memory.backends[4].snat.word, memory.backends[1].snat.word);
 }
 
+static bool is_source(uint32_t id, const char *expected)
+{
+	const union weir_range *range = &memory.backends[id].snat;
+	char address[ENDPOINT_STRING_SIZE];
+
+	return range->length == 1 &&
+	       !strcmp(address_format(&memory.snat_addresses[range->offset], address), expected);
+}
+
+/* A family that none is configured of has that of the route. */
+static void test_configured_sources_by_family(void **state)
+{
+	static const char *const snat[] = { "10.0.0.1", "2001:db8::20", "10.0.0.2",
+					    "2001:db8::21" };
+	struct config_service *six = add_service(&config, "six", 80, WEIR_SCHEDULER_RR, 1);
+	const union weir_range *four = &memory.backends[1].snat, *range = &memory.backends[4].snat;
+	struct weir_address *at;
+
+	assert_int_equal(address_parse("2001:db8::10", &six->listens->endpoint.address), 0);
+	assert_int_equal(address_parse("2001:db8::11", &six->backends->endpoint.address), 0);
+	*config_add_snat_address(&config) = address_from_v4(htonl(0x0a000001));
+	apply();
+	tell(1, true, 77);
+	assert_true(is_source(1, "10.0.0.1"));
+	assert_int_equal(range->length, 0);
+	at = &daemon_.hops.entries[daemon_.registry.backends[4].hop].state.source;
+	tell(4, true, 0);
+	assert_int_equal(memory.services[2].slots.length, 0); /* it has none to speak from */
+	assert_int_equal(address_parse("2001:db8::9", at), 0);
+	publish_hop(&daemon_, &daemon_.hops.entries[daemon_.registry.backends[4].hop]);
+	publish_slots(&daemon_);
+	assert_true(is_source(4, "2001:db8::9"));
+	assert_int_equal(memory.services[2].slots.length, 1);
+	/* Mixed up in the file, each family in one row. */
+	config.snat.address_count = 0;
+	for (size_t i = 0; i < COUNT(snat); i++)
+		assert_int_equal(address_parse(snat[i], config_add_snat_address(&config)), 0);
+	apply();
+	assert_int_equal(four->length, 2);
+	assert_int_equal(range->length, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_string_equal(address_format(&memory.snat_addresses[four->offset + i], text),
+				    snat[2 * i]);
+		assert_string_equal(address_format(&memory.snat_addresses[range->offset + i], text),
+				    snat[2 * i + 1]);
+	}
+	/* The IPv4 ones alone go. */
+	config.snat.address_count = 0;
+	assert_int_equal(address_parse(snat[1], config_add_snat_address(&config)), 0);
+	apply();
+	assert_true(is_source(1, "0.0.0.77"));
+	assert_true(is_source(4, "2001:db8::20"));
+}
+
+/* Nothing of it is taken if one family finds no room. */
+static void test_no_room_for_one_family(void **state)
+{
+	struct error error;
+
+	for (uint32_t i = 0; i <= TABLE_SOURCES; i++) {
+		struct weir_address *address = config_add_snat_address(&config);
+
+		*address = address_from_v4(htonl(0x0a000001 + i));
+		address->word[0] = i ? htonl(0x20010db8) : 0;
+	}
+	assert_int_equal(apply_config(&daemon_, &config, &error), -ENOSPC);
+	for (uint32_t i = 0; i < TABLE_SOURCES; i++)
+		assert_int_equal(daemon_.snat_pool.places[i].users, 0);
+	assert_int_equal(daemon_.snat_fixed[0].length, 0);
+}
+
 /* dsr sends from no address of this host; ipip does. Sessions follow what the slots say. */
 static void test_direct_modes(void **state)
 {
@@ -218,7 +289,14 @@ static void test_direct_modes(void **state)
 	assert_int_equal(memory.backends[1].use, WEIR_BACKEND_OPEN);
 	assert_int_equal(memory.backends[2].use, WEIR_BACKEND_NO_NEW);
 	service()->mode = WEIR_MODE_IPIP;
+	assert_int_equal(memory.services[1].flags, 0);
+	service()->outer_fixed = true;
 	apply();
+	assert_int_equal(memory.services[1].flags, WEIR_SERVICE_OUTER_FIXED);
+	service()->outer_fixed = false;
+	service()->clear_df = true;
+	apply();
+	assert_int_equal(memory.services[1].flags, WEIR_SERVICE_CLEAR_DF);
 	publish_slots(&daemon_);
 	assert_string_equal(tables_live(1, text), "");
 	assert_int_equal(memory.backends[1].use, WEIR_BACKEND_NO_NEW);
@@ -248,6 +326,12 @@ static void test_entries(void **state)
 	assert_int_equal(memory.runtime.flows_limit[WEIR_IPV4], config.limits.flows);
 	assert_int_equal(memory.runtime.udp_limit[WEIR_IPV4], config.limits.flows / 2);
 	assert_int_equal(memory.runtime.flows_limit[WEIR_IPV6], config.limits.flows / 4);
+	config.limits.flows_v6 = 5000;
+	publish_runtime(&daemon_, &config.limits);
+	assert_int_equal(memory.runtime.flows_limit[WEIR_IPV6], 5000);
+	assert_int_equal(memory.runtime.udp_limit[WEIR_IPV6], 2500);
+	config.limits.flows_v6 = 0;
+	publish_runtime(&daemon_, &config.limits);
 	assert_int_equal(memory.runtime.udp_limit[WEIR_IPV6], config.limits.flows / 8);
 	assert_int_equal(memory.runtime.time_wait, 67500 / 4);
 	assert_int_equal(memory.root.generation, 1);
@@ -436,6 +520,8 @@ int main(void)
 		TEST(sources_follow_the_route),
 		TEST(without_room_the_old_source_stays),
 		TEST(configured_sources),
+		TEST(configured_sources_by_family),
+		TEST(no_room_for_one_family),
 		TEST(direct_modes),
 		TEST(entries),
 		TEST(weights),

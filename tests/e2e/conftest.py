@@ -46,3 +46,10 @@ def servers(lab):
     with Servers(lab) as made:
         made.open_all()
         yield made
+
+
+@pytest.fixture
+def servers6(servers):
+    """The same, on the backends' IPv6 addresses, too."""
+    servers.open_all(v6=True)
+    return servers

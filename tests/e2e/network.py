@@ -25,6 +25,14 @@ SERVICE = (LB, 8000)
 TCP_SERVICE = "tcp-192-168-178-10-8000"
 UDP_SERVICE = "udp-192-168-178-10-8000"
 
+# The same hosts.
+CLIENT6 = "fd00:a::20"
+GATEWAY6 = "fd00:b::2"
+LB6 = "fd00:b::10"
+SERVICE6 = (LB6, 8000)
+TCP_SERVICE6 = "tcp-fd00-b--10-8000"
+UDP_SERVICE6 = "udp-fd00-b--10-8000"
+
 PATIENCE = 10  # seconds; only a failing test waits that long
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
@@ -51,24 +59,33 @@ def until(condition, timeout=PATIENCE, what="it"):
     return value
 
 
-def backend_address(number):
-    return f"192.168.178.{10 + number}"
+def endpoint(address, port):
+    """As weir writes it."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def backend(number, port=8000):
-    return f"{backend_address(number)}:{port}"
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def backends(count, port=None):
+def backend_address(number, v6=False):
+    return f"fd00:b::{10 + number}" if v6 else f"192.168.178.{10 + number}"
+
+
+def backend(number, port=8000, v6=False):
+    return endpoint(backend_address(number, v6), port)
+
+
+def backends(count, port=None, v6=False):
     """The value of --backends for the first backends of the lab."""
-    suffix = f":{port}" if port else ""
-    return ",".join(backend_address(number) + suffix for number in range(1, count + 1))
+    return ",".join(backend(number, port, v6) if port else backend_address(number, v6)
+                    for number in range(1, count + 1))
 
 
-def service(name, port, count, **more):
+def service(name, port, count, v6=False, **more):
     """A service of a configuration file, over the first backends of the lab."""
-    return {"name": name, "listen": f"{LB}:{port}", **more,
-            "backends": [{"address": backend(number, port)} for number in range(1, count + 1)]}
+    return {"name": name, "listen": endpoint(LB6 if v6 else LB, port), **more,
+            "backends": [{"address": backend(number, port, v6)} for number in range(1, count + 1)]}
 
 
 def config(*services, **more):
@@ -157,8 +174,11 @@ class Lab:
             finally:
                 _setns(home.fileno())
 
-    def socket(self, host, family=socket.AF_INET, kind=socket.SOCK_STREAM, protocol=0, bind=None,
+    def socket(self, host, family=None, kind=socket.SOCK_STREAM, protocol=0, bind=None,
                timeout=PATIENCE):
+        """Without a family that of the address to bind to, or IPv4."""
+        if family is None:
+            family = family_of(bind[0]) if bind else socket.AF_INET
         with self.inside(host):
             made = socket.socket(family, kind, protocol)
         self.open.callback(made.close)
@@ -169,12 +189,12 @@ class Lab:
         return made
 
     def connect(self, to=SERVICE, host="client", bind=None, timeout=PATIENCE):
-        made = self.socket(host, bind=bind, timeout=timeout)
+        made = self.socket(host, family_of(to[0]), bind=bind, timeout=timeout)
         made.connect(to)
         return made
 
     def datagrams(self, to=SERVICE, host="client", bind=None, timeout=PATIENCE):
-        made = self.socket(host, kind=socket.SOCK_DGRAM, bind=bind, timeout=timeout)
+        made = self.socket(host, family_of(to[0]), socket.SOCK_DGRAM, bind=bind, timeout=timeout)
         made.connect(to)
         return made
 
@@ -191,8 +211,8 @@ class Lab:
         found = json.loads(self.exec(host, "ip", "-json", "neigh").stdout or "[]")
         return {entry["dst"]: entry for entry in found}
 
-    def forwarding(self, interface="eth0", host="lb"):
-        path = f"/proc/sys/net/ipv4/conf/{interface}/forwarding"
+    def forwarding(self, interface="eth0", host="lb", v6=False):
+        path = f"/proc/sys/net/{'ipv6' if v6 else 'ipv4'}/conf/{interface}/forwarding"
         return self.exec(host, "cat", path).stdout.strip()
 
     def xdp(self, host="lb", interface="eth0"):
@@ -209,11 +229,12 @@ class Lab:
             weir.wait_ready()
         return weir
 
-    def balance(self, *more, listen=f"{LB}:8000", to=None):
+    def balance(self, *more, listen=None, to=None, v6=False):
         """weir as in the tutorials: one service (or several) over all backends of the lab."""
+        listen = listen or endpoint(LB6 if v6 else LB, 8000)
         listens = [listen] if isinstance(listen, str) else listen
         return self.run_weir("-i", "eth0", *(word for one in listens for word in ("--listen", one)),
-                             "--backends", to or backends(self.backend_count), *more)
+                             "--backends", to or backends(self.backend_count, v6=v6), *more)
 
     def configure(self, config):
         """Writes the configuration file: YAML as it is, or a dictionary as JSON, which is YAML."""

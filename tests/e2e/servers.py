@@ -2,21 +2,21 @@
 """Servers on the backends. One thread serves them all, so that tests need no other process.
 
 TCP: says "NAME CLIENT-ADDRESS:PORT\\n" first, then echoes. UDP: echoes, and with the first byte "?"
-answers with that line instead.
+answers with that line instead. IPv6 addresses stand in brackets.
 """
 
 import selectors
 import socket
 import threading
 
-from network import SERVICE, backend_address
+from network import SERVICE, backend_address, endpoint
 
 
 class Servers:
     def __init__(self, lab):
         self.lab = lab
         self.selector = selectors.DefaultSelector()
-        self.listeners = {}  # (host, port, kind) -> socket
+        self.listeners = {}  # (host, port, kind, IPv6?) -> socket
         self.connections = set()
         self.resets = 0  # connections that ended with RST
         self.failure = None
@@ -36,24 +36,25 @@ class Servers:
         self.thread.join()
         assert self.failure is None, repr(self.failure)
 
-    def open_all(self, port=8000):
+    def open_all(self, port=8000, v6=False):
         for host in self.lab.backends():
-            self.open(host, port)
+            self.open(host, port, v6=v6)
 
-    def open(self, host, port=8000, address=None, kinds=(socket.SOCK_STREAM, socket.SOCK_DGRAM)):
-        address = address or backend_address(int(host.split("-")[1]))
+    def open(self, host, port=8000, address=None, kinds=(socket.SOCK_STREAM, socket.SOCK_DGRAM),
+             v6=False):
+        address = address or backend_address(int(host.split("-")[1]), v6)
         for kind in kinds:
             made = self.lab.socket(host, kind=kind, bind=(address, port), timeout=0)
             if kind == socket.SOCK_STREAM:
                 made.listen(4096)
-            self.listeners[host, port, kind] = made
+            self.listeners[host, port, kind, ":" in address] = made
             handler = self.on_accept if kind == socket.SOCK_STREAM else self.on_datagram
             self.call(self.selector.register, made, selectors.EVENT_READ, (handler, host))
 
-    def close(self, host, port=8000, kinds=(socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+    def close(self, host, port=8000, kinds=(socket.SOCK_STREAM, socket.SOCK_DGRAM), v6=False):
         """Nobody listens there any more; connections stay."""
         for kind in kinds:
-            self.call(self.drop, self.listeners.pop((host, port, kind)))
+            self.call(self.drop, self.listeners.pop((host, port, kind, v6)))
 
     def close_connections(self):
         """The servers close first."""
@@ -103,11 +104,11 @@ class Servers:
     def on_accept(self, listener, host):
         try:
             while True:
-                made, (address, port) = listener.accept()
+                made, client = listener.accept()
                 made.setblocking(False)
                 self.connections.add(made)
                 self.selector.register(made, selectors.EVENT_READ, (self.on_data, host))
-                made.send(f"{host} {address}:{port}\n".encode())
+                made.send(f"{host} {endpoint(*client[:2])}\n".encode())
         except (BlockingIOError, ConnectionError):
             pass
 
@@ -126,7 +127,7 @@ class Servers:
             while True:
                 data, client = server.recvfrom(65536)
                 if data.startswith(b"?"):
-                    data = f"{host} {client[0]}:{client[1]}\n".encode()
+                    data = f"{host} {endpoint(*client[:2])}\n".encode()
                 server.sendto(data, client)
         except (BlockingIOError, ConnectionError):
             pass

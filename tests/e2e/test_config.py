@@ -52,6 +52,10 @@ def test_good_file(tmp_path):
     ("192.168.178.10:8000", "192.168.178.300:8000", 4, "192.168.178.300"),
     ("192.168.178.10:8000", "[::1]:8000", 4, "quote"),
     ("192.168.178.10:8000", "*:8000", 4, "quote"),
+    ("192.168.178.10:8000", '"[fe80::1]:8000"', 4, "link-local"),
+    ("192.168.178.10:8000", '"[2001:db8::10]:8000"', 7, "nat does not translate"),
+    ("192.168.178.12,", '"[2001:db8::12]:8000",', 8, "nat does not translate"),
+    ("scheduler: wrr", "clear_df: true", 5, "does not go with mode nat"),
     ("interfaces: [eth0]", "interfaces: [eth0", 2, ""),
     ("interfaces: [eth0]\n", "", None, "interfaces"),
     ("name: web", "name: Web!", 3, "Web!"),
@@ -127,7 +131,7 @@ def test_shown_configuration_loads_again(lab, servers, tmp_path):
                         "status": 204, "interval": "1s", "timeout": "500ms", "rise": 4, "fall": 5}),
         service("talk", 9000, 1, protocol=["tcp", "udp"], on_no_backend="drop", snat="off",
                 timeouts={"udp": "5s"}, health={"type": "none"}),
-        limits={"flows": 10240, "half_open": 1024, "udp_share": 20},
+        limits={"flows": 10240, "flows_v6": 1024, "half_open": 1024, "udp_share": 20},
         snat={"ports": "2000-2999"})
     full["services"][0]["backends"][0] |= {"weight": 7, "max_connections": 9, "state": "drain"}
     full["services"][0]["backends"][1] |= {"backup": True, "weight": 0}
@@ -138,4 +142,15 @@ def test_shown_configuration_loads_again(lab, servers, tmp_path):
     assert lab.weir("config", "diff") == []
     lab.reload(shown)
     assert lab.weir_text("config", "show").stdout == shown
+    assert lab.weir("config", "diff") == []
+
+
+def test_backend_of_the_other_family_is_refused_at_run_time(lab):
+    """nat does not translate: said when the backend is added, and nothing changes."""
+    lab.run_file(GOOD)
+    before = lab.weir("backend", "list")
+    result = lab.weir_text("backend", "add", "web", "[fd00:b::11]:8000", check=False)
+    assert result.returncode == 1
+    assert "backend [fd00:b::11]:8000 is IPv6, the service IPv4" in result.stderr
+    assert lab.weir("backend", "list") == before
     assert lab.weir("config", "diff") == []

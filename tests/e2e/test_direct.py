@@ -174,7 +174,7 @@ def test_decap_takes_named_addresses_only(lab):
 @pytest.mark.parametrize("arguments, expected", [
     (("decap",), "-i: expected the interface"),
     (("decap", "-i"), "-i: its value is missing"),
-    (("decap", "-i", "eth0", "--address", "fe80::1"), "expected an IPv4 address"),
+    (("decap", "-i", "eth0", "--address", "[fd00::1]:80"), "expected an IPv4 or IPv6 address"),
     (("decap", "-i", "nowhere0"), "no interface nowhere0"),
     (("decap", "-i", "eth0"), "another XDP program sits on this interface"),
 ])

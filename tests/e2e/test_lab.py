@@ -51,6 +51,55 @@ def fetch(name, address):
                f"http://{address}:8000/", check=False)
 
 
+def ask_by_datagram(name, address):
+    program = ("import socket, sys; family = socket.AF_INET6 if ':' in sys.argv[1] else "
+               "socket.AF_INET; s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(2); "
+               "s.sendto(b'?', (sys.argv[1], 8000)); print(s.recv(200).decode(), end='')")
+    return run_lab(name, "exec", "client", sys.executable, "-c", program, address).stdout
+
+
+def test_client_reaches_each_backend_by_ipv6(names):
+    name = names[0]
+    run_lab(name, "up", "--backends", 2)
+    run_lab(name, "serve")
+    for number in (1, 2):
+        address = f"fd00:b::{10 + number}"
+        expected = f"backend-{number} [{address}]:8000 client=[fd00:a::20]:"
+        assert fetch(name, f"[{address}]").stdout.startswith(expected)
+        assert ask_by_datagram(name, address).startswith(expected)
+        assert ask_by_datagram(name, f"192.168.178.{10 + number}").startswith(
+            f"backend-{number} 192.168.178.{10 + number}:8000 client=10.0.0.20:")
+    lines = {line.split()[0]: line for line in run_lab(name, "status").stdout.splitlines() if line}
+    for host, addresses in {"client": ["10.0.0.20/16", "fd00:a::20/64"],
+                            "gateway": ["10.0.0.2/16", "fd00:a::2/64", "192.168.178.2/24",
+                                        "fd00:b::2/64"],
+                            "lb": ["192.168.178.10/24", "fd00:b::10/64"],
+                            "backend-2": ["192.168.178.12/24", "fd00:b::12/64"]}.items():
+        assert lines[host].split()[1:1 + len(addresses)] == addresses
+
+
+# Prints each frame that comes in within a second and a half.
+LISTENER = """
+import socket, time
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+raw.bind(("eth0", 3))
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    raw.settimeout(max(end - time.monotonic(), 0.001))
+    try:
+        print(raw.recv(2048).hex())
+    except TimeoutError:
+        pass
+"""
+
+
+def test_nobody_talks_unasked(names):
+    """No solicitation, no report: tests count what weir sees."""
+    name = names[0]
+    run_lab(name, "up", "--backends", 8)
+    assert run_lab(name, "exec", "lb", sys.executable, "-c", LISTENER).stdout == ""
+
+
 def test_client_reaches_each_backend(names):
     name = names[0]
     run_lab(name, "up", "--backends", 5)

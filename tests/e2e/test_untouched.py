@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from frames import ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, Raw, Wire, fragment
-from network import LB, backend_address, until
+from network import LB, LB6, backend_address, until
 from servers import echoes, hold, read_line, visit
 
 
@@ -180,14 +180,8 @@ def test_frames_pass_unchanged(lab, servers, how):
 
 
 def test_ipv6_of_the_host(balanced):
-    """The lab's hosts have no IPv6 of their own: switched on here, link-local ping."""
-    for host in ("lb", "backend-1"):
-        balanced.exec(host, "sysctl", "-q", "net.ipv6.conf.all.disable_ipv6=0",
-                      "net.ipv6.conf.eth0.disable_ipv6=0", "net.ipv6.conf.eth0.accept_dad=0")
-        balanced.exec(host, "ip", "address", "add", f"fd00::{1 if host == 'lb' else 2}/64", "dev",
-                      "eth0", "nodad")
     answer = balanced.exec("backend-1", "ping", "-6", "-c", 2, "-i", 0.05, "-W", 5, "-s", 3000,
-                           "fd00::1")
+                           LB6)
     assert "2 received" in answer.stdout
     assert visit(balanced) in balanced.backends()
 

@@ -23,7 +23,8 @@
 	"  uwsgi_temp_path %1$s/d; scgi_temp_path %1$s/e;\n"                                       \
 	"  ssl_certificate %1$s/certificate; ssl_certificate_key %1$s/key;\n"                      \
 	"  server {\n"                                                                             \
-	"    listen 127.0.0.1:80; listen [::1]:80; listen 127.0.0.1:443 ssl;\n"                    \
+	"    listen 127.0.0.1:80; listen [::1]:80;\n"                                              \
+	"    listen 127.0.0.1:443 ssl; listen [::1]:443 ssl;\n"                                    \
 	"    location / { return 200 'all is well'; }\n"                                           \
 	"    location /broken { return 503; }\n"                                                   \
 	"    location /moved { return 302 /broken; }\n"                                            \
@@ -45,9 +46,11 @@ int servers_network(void **state)
 {
 	assert_int_equal(unshare(CLONE_NEWNET), 0);
 	command("ip link set lo up && ip link add silent type veth peer name deaf && "
-		"ip address add 10.9.0.1/24 dev silent && ip link set deaf up && "
-		"ip link set silent up && "
-		"ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:02 dev silent");
+		"ip address add 10.9.0.1/24 dev silent && "
+		"ip address add fd09::1/64 dev silent nodad && "
+		"ip link set deaf up && ip link set silent up && "
+		"ip neighbour add 10.9.0.2 lladdr 02:00:00:00:00:02 dev silent && "
+		"ip neighbour add fd09::2 lladdr 02:00:00:00:00:02 dev silent");
 	return 0;
 }
 
@@ -149,13 +152,13 @@ bool servers_logged(const char *line)
 
 int listen_on(uint16_t port)
 {
-	const struct sockaddr_in address = { .sin_family = AF_INET,
-					     .sin_port = htons(port),
-					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+	const struct sockaddr_in6 address = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const int on = 1, off = 0;
 
 	assert_true(fd >= 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(fd, 1024), 0);
 	return fd;

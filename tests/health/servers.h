@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * For cmocka: moves the program into a network namespace of its own, where 127.0.0.1, ::1 and
- * 10.9.0.1 answer, 10.9.0.2 is silent, and the rest has no route.
+ * For cmocka: moves the program into a network namespace of its own, where 127.0.0.1, ::1, 10.9.0.1
+ * and fd09::1 answer, 10.9.0.2 and fd09::2 are silent, and the rest has no route.
  */
 int servers_network(void **state);
 
@@ -17,7 +17,7 @@ int servers_stop(void **state);
 /* The access log has, or gets within a second: "HOST|PATH|SERVER NAME OF TLS|CONNECTION HEADER". */
 bool servers_logged(const char *line);
 
-/* A listening socket on 127.0.0.1, of which nothing is accepted by itself. */
+/* A listening socket on all addresses, of which nothing is accepted by itself. */
 int listen_on(uint16_t port);
 /* Takes all that wait; how many. @answer: sent to each, or NULL. */
 unsigned int accept_all(int fd, const char *answer);

@@ -55,6 +55,8 @@ static inline void assert_service_equal(const struct config_service *a,
 	assert_int_equal(a->silent, b->silent);
 	assert_int_equal(a->keep_client, b->keep_client);
 	assert_int_equal(a->fail_open, b->fail_open);
+	assert_int_equal(a->outer_fixed, b->outer_fixed);
+	assert_int_equal(a->clear_df, b->clear_df);
 	assert_int_equal(a->slow_start, b->slow_start);
 	assert_int_equal(a->affinity.by, b->affinity.by);
 	assert_int_equal(a->affinity.timeout, b->affinity.timeout);

@@ -160,12 +160,33 @@ static void test_zero_and_equal(void **state)
 	}
 }
 
+static void test_families(void **state)
+{
+	static const struct {
+		const char *text, *family;
+		bool link_local;
+	} rows[] = {
+		{ "10.0.0.1", "IPv4", false }, { "169.254.1.1", "IPv4", false }, /* no IPv6 one */
+		{ "fe80::1", "IPv6", true },   { "febf:ffff::", "IPv6", true },
+		{ "fec0::1", "IPv6", false },  { "fe7f:ffff::1", "IPv6", false },
+		{ "fd00::1", "IPv6", false },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct weir_address address;
+
+		assert_int_equal(address_parse(rows[i].text, &address), 0);
+		assert_string_equal(address_family_name(&address), rows[i].family);
+		assert_int_equal(address_is_link_local(&address), rows[i].link_local);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_endpoints),      cmocka_unit_test(test_bad_endpoints),
 		cmocka_unit_test(test_addresses),      cmocka_unit_test(test_v4_is_mapped),
-		cmocka_unit_test(test_zero_and_equal),
+		cmocka_unit_test(test_zero_and_equal), cmocka_unit_test(test_families),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,87 +8,7 @@
 #include <string.h>
 
 #include "tests/unit/allocation.h"
-#include "tests/unit/unit.h"
-
-static struct endpoint endpoint_of(const char *text)
-{
-	struct endpoint endpoint;
-
-	assert_int_equal(endpoint_parse(text, &endpoint), 0);
-	return endpoint;
-}
-
-static struct config_service *add_service(struct config *config, const char *name)
-{
-	struct config_service *service = config_add_service(config);
-
-	assert_non_null(service);
-	snprintf(service->name, sizeof(service->name), "%s", name);
-	return service;
-}
-
-static void add_listen(struct config_service *service, const char *text, uint8_t protocol)
-{
-	struct config_listen *listen = config_service_add_listen(service);
-
-	assert_non_null(listen);
-	listen->endpoint = endpoint_of(text);
-	listen->protocol = protocol;
-}
-
-static void add_backend(struct config_service *service, const char *text)
-{
-	struct config_backend *backend = config_service_add_backend(service);
-
-	assert_non_null(backend);
-	backend->endpoint = endpoint_of(text);
-}
-
-/* An accepted configuration: two services, "web" and "dns", which each test then breaks. */
-static int setup(void **state)
-{
-	struct config *config = calloc(1, sizeof(*config));
-	struct config_service *service;
-
-	assert_non_null(config);
-	config_init(config);
-	snprintf(config_add_interface(config)->name, 16, "eth0");
-	service = add_service(config, "web");
-	add_listen(service, "192.168.178.10:8000", IPPROTO_TCP);
-	add_backend(service, "192.168.178.11:8000");
-	add_backend(service, "192.168.178.12:8000");
-	service = add_service(config, "dns");
-	add_listen(service, "192.168.178.10:53", IPPROTO_UDP);
-	add_listen(service, "192.168.178.10:53", IPPROTO_TCP);
-	add_backend(service, "192.168.178.11:53");
-	*state = config;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	config_free(*state);
-	free(*state);
-	return 0;
-}
-
-static void assert_accepted(const struct config *config)
-{
-	struct error error = { "" };
-
-	if (config_check(config, &error) != 0)
-		fail_msg("refused: %s", error.text);
-	assert_string_equal(error.text, "");
-}
-
-static void assert_refused(const struct config *config, const char *text)
-{
-	struct error error = { "" };
-
-	assert_int_equal(config_check(config, &error), -EINVAL);
-	assert_string_equal(error.text, text);
-	assert_int_equal(config_check(config, NULL), -EINVAL);
-}
+#include "tests/unit/config_broken.h"
 
 static void test_defaults(void **state)
 {
@@ -99,6 +19,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config.interface_count, 0);
 	assert_int_equal(config.service_count, 0);
 	assert_int_equal(config.limits.flows, 262144);
+	assert_int_equal(config.limits.flows_v6, 0);
+	assert_int_equal(config_flows_v6(&config.limits), 65536);
 	assert_int_equal(config.limits.half_open, 65536);
 	assert_int_equal(config.limits.udp_share, 50);
 	assert_int_equal(config.limits.icmp_rate, 1000);
@@ -182,14 +104,17 @@ static void test_limits_of_ranges_are_accepted(void **state)
 	struct config *config = *state;
 	struct config_service *service = config->services;
 
-	config->limits = (struct config_limits){ 1, 64, 0, 0, 0 };
+	config->limits = (struct config_limits){ 1, 0, 64, 0, 0, 0 };
+	assert_int_equal(config_flows_v6(&config->limits), 1);
 	service->timeouts = (struct config_timeouts){ 100, 100, 100, 100, 100 };
 	service->backends[0].weight = 0;
 	config->snat.first_port = 1;
 	config->snat.last_port = 1;
 	memset(service->name, 'z', 63);
 	assert_accepted(config);
-	config->limits = (struct config_limits){ 16777216, 4194304, 100, 1000000, 1000000 };
+	config->limits = (struct config_limits){
+		16777216, 16777216, 4194304, 100, 1000000, 1000000
+	};
 	service->timeouts.tcp = 604800000;
 	service->backends[0].weight = 256;
 	snprintf(config->interfaces->name, 16, "fifteen-letters");
@@ -231,6 +156,8 @@ static void test_limits(void **state)
 		{ &limits->flows, 0, "limits.flows: 0 is out of range; expected 1 to 16777216" },
 		{ &limits->flows, 16777217,
 		  "limits.flows: 16777217 is out of range; expected 1 to 16777216" },
+		{ &limits->flows_v6, 16777217,
+		  "limits.flows_v6: 16777217 is out of range; expected 1 to 16777216" },
 		{ &limits->half_open, 63,
 		  "limits.half_open: 63 is out of range; expected 64 to 4194304" },
 		{ &limits->half_open, 4194305,
@@ -297,6 +224,12 @@ static void test_snat(void **state)
 	config->snat.addresses[1] = endpoint_of("127.0.0.1").address;
 	assert_refused(config, "snat.addresses: 127.0.0.1 is a loopback address, which never "
 			       "reaches a network; use another");
+	config->snat.addresses[1] = endpoint_of("2001:db8::20").address;
+	assert_accepted(config);
+	config->snat.addresses[1] = endpoint_of("fe80::20").address;
+	assert_refused(config, "snat.addresses: fe80::20 is a link-local address, which means "
+			       "another host on each link; expected a global one, or one of "
+			       "fd00::/8");
 	config->snat.address_count = 0;
 	config->snat.first_port = 0;
 	assert_refused(config, "snat.ports: 0-65535 is no range; expected LOW-HIGH, 1 to 65535");
@@ -373,7 +306,15 @@ static void test_addresses(void **state)
 		const char *why;
 	} rows[] = {
 		{ "[::]:80", "is the unspecified address; expected that of one host" },
-		{ "[2001:db8::1]:80", "is an IPv6 address, which is not supported yet; use IPv4" },
+		{ "[::1]:80", "is a loopback address, which never reaches a network; use another" },
+		{ "[ff02::1]:80", "is a multicast address; expected that of one host" },
+		{ "[ffff::]:80", "is a multicast address; expected that of one host" },
+		{ "[fe80::1]:80",
+		  "is a link-local address, which means another host on each link; expected a "
+		  "global one, or one of fd00::/8" },
+		{ "[febf::1]:80",
+		  "is a link-local address, which means another host on each link; expected a "
+		  "global one, or one of fd00::/8" },
 		{ "0.0.0.0:80", "is unspecified (0.0.0.0/8); expected the address of one host" },
 		{ "0.1.2.3:80", "is unspecified (0.0.0.0/8); expected the address of one host" },
 		{ "255.255.255.255:80", "is the broadcast address; expected that of one host" },
@@ -564,8 +505,6 @@ static void test_no_memory(void **state)
 	allocation_fail_at(0);
 	assert_accepted(config);
 }
-
-#define WITH_CONFIG(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {

@@ -55,7 +55,7 @@ static void parse_good(const char *text, struct config *config)
 static void test_good_one(void **state)
 {
 	_cleanup_(config_free) struct config config;
-	const struct config_service *web, *dns, *log;
+	const struct config_service *web, *dns, *log, *six;
 
 	parse_good(good_config, &config);
 	assert_int_equal(config.interface_count, 2);
@@ -68,9 +68,10 @@ static void test_good_one(void **state)
 	assert_int_equal(config.snat.first_port, 20000);
 	assert_int_equal(config.snat.last_port, 60000);
 	assert_int_equal(config.limits.flows, 512 * 1024);
+	assert_int_equal(config_flows_v6(&config.limits), 32 * 1024);
 	assert_int_equal(config.limits.half_open, 1000);
 	assert_int_equal(config.limits.udp_share, 25);
-	assert_int_equal(config.service_count, 3);
+	assert_int_equal(config.service_count, 4);
 	web = &config.services[0];
 	assert_int_equal(web->scheduler, WEIR_SCHEDULER_WRR);
 	assert_true(web->fail_open);
@@ -94,7 +95,13 @@ static void test_good_one(void **state)
 	assert_true(dns->keep_client && dns->silent);
 	assert_int_equal(dns->health.type, HEALTH_TCP);
 	assert_int_equal(dns->health.interval, 2000);
-	log = &config.services[2];
+	assert_false(dns->outer_fixed || dns->clear_df);
+	six = &config.services[2];
+	assert_false(address_is_v4(&six->listens[0].endpoint.address));
+	assert_int_equal(six->listens[0].endpoint.port, 80);
+	assert_int_equal(six->backends[0].endpoint.port, 80); /* the service's */
+	assert_true(six->outer_fixed && six->clear_df);
+	log = &config.services[3];
 	assert_int_equal(log->listens[0].protocol, IPPROTO_UDP);
 	assert_int_equal(log->health.type, HEALTH_EXEC);
 	assert_int_equal(log->backend_count, 0);
@@ -161,7 +168,14 @@ static const struct {
 	{ HEAD "[a]: b\n", "2:1 a key is a list or mapping; expected a word\n" },
 	{ HEAD "services:\n", "2:10 services: has no value; expected a list\n" },
 	{ HEAD "http: 127.0.0.1:9180\n", "2:7 http: is not supported yet; remove it\n" },
-	{ HEAD "limits: {flows_v6: 5}\n", "2:20 flows_v6: is not supported yet; remove it\n" },
+	{ HEAD "limits: {flows_v6: 0}\n",
+	  "2:20 flows_v6: '0' is out of range; expected a number from 1 to 16777216, with k, M or "
+	  "G if you like\n" },
+	{ HEAD "snat: {addresses: [\"2001:db8::1\", \"ff05::1\"]}\n",
+	  "2:35 snat.addresses: ff05::1 is a multicast address; expected that of one host\n" },
+	{ HEAD "snat: {addresses: [\"[2001:db8::1]\"]}\n",
+	  "2:20 addresses: '[2001:db8::1]' is no address; expected a list of IPv4 and IPv6 "
+	  "addresses\n" },
 	{ HEAD "a: &x 5\n", "2:1 unknown key 'a'\n2:4 anchors (&x) are not supported; write the "
 			    "value out where it is needed\n" },
 	{ HEAD "snat: *x\n", "2:7 aliases (*x) are not supported; write the value out, and if it "
@@ -230,10 +244,37 @@ static const struct {
 	{ HEAD "services: [{name: x, listen: \"1.2.3.4:5-9\"}]\n",
 	  "2:30 listen: '1.2.3.4:5-9': a range of ports is not supported yet; expected "
 	  "ADDR:PORT\n" },
-	{ HEAD "services: [{name: x, listen: \"[2001:db8::1]:80\"}]\n",
-	  "2:30 service x: listen: [2001:db8::1]:80 is an IPv6 address, which is not supported "
-	  "yet; "
-	  "use IPv4\n" },
+	{ HEAD "services: [{name: x, listen: \"[2001:db8::1]:any\"}]\n",
+	  "2:30 listen: '[2001:db8::1]:any': any port is not supported yet; expected ADDR:PORT\n" },
+	{ HEAD "services: [{name: x, listen: \"2001:db8::1:80\"}]\n",
+	  "2:30 service x: listen: [2001:db8::1:80] has no port; expected ADDR:PORT\n" },
+	{ HEAD "services: [{name: x, listen: \"[fe80::1%eth0]:80\"}]\n",
+	  "2:30 listen: '[fe80::1%eth0]:80' is no address with a port; expected ADDR:PORT, IPv6 "
+	  "as \"[ADDR]:PORT\"\n" },
+	{ HEAD "services: [{name: x, listen: \"[fe80::1]:80\", backends: [1.2.3.4]}]\n",
+	  "2:30 service x: listen: [fe80::1]:80 is a link-local address, which means another host "
+	  "on each link; expected a global one, or one of fd00::/8\n" },
+	{ WEB "  backends: [5.6.7.8, \"2001:db8::1\", {address: \"[2001:db8::2]:81\"}, \"::1\"]\n",
+	  "5:23 service web: backend [2001:db8::1]:80 is IPv6, the service IPv4: nat does not "
+	  "translate between IPv6 and IPv4; use ipip, or backends of the same family\n"
+	  "5:48 service web: backend [2001:db8::2]:81 is IPv6, the service IPv4: nat does not "
+	  "translate between IPv6 and IPv4; use ipip, or backends of the same family\n"
+	  "5:69 service web: backend: [::1]:80 is a loopback address, which never reaches a "
+	  "network; use another\n" },
+	{ HEAD "services: [{name: x, listen: [1.2.3.4:80, \"[2001:db8::1]:80\"], mode: dsr,\n"
+	       "  backends: [\"2001:db8::2\"]}]\n",
+	  "2:43 service x: listen: [2001:db8::1]:80 is IPv6 and 1.2.3.4:80 IPv4, which mode dsr "
+	  "cannot serve with the same backends; make two services of it, or use ipip\n" },
+	{ WEB "  outer_source: fixed\n",
+	  "5:17 service web: outer_source: does not go with mode nat, which has no outer header; "
+	  "remove it, or use mode ipip\n" },
+	{ WEB "  mode: ipip\n  outer_source: any\n",
+	  "6:17 outer_source: 'any' is wrong; expected spread, fixed\n" },
+	{ HEAD "defaults: {clear_df: true, mode: dsr}\nservices:\n- {name: x, listen: 1.2.3.4:5}\n",
+	  "2:22 service x: clear_df: does not go with mode dsr, which has no outer header; remove "
+	  "it, or use mode ipip\n" },
+	{ WEB "  mode: ipip\n  clear_df: maybe\n",
+	  "6:13 clear_df: 'maybe' is wrong; expected true or false\n" },
 	{ WEB "- {name: b, listen: [1.2.3.4:81, 1.2.3.4:80]}\n",
 	  "5:34 services web and b: both listen on 1.2.3.4:80/tcp; remove one\n" },
 	{ WEB "- {name: web, listen: 1.2.3.4:81}\n",

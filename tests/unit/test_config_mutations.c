@@ -88,11 +88,25 @@ static void test_values(void **state)
 
 static void test_numbers(void **state)
 {
-	static const char *const keys[] = {
-		"flows",         "half_open",  "udp_share", "icmp_rate",       "reset_rate", "tcp",
-		"tcp_handshake", "slow_start", "interval",  "timeout",         "rise",       "fall",
-		"port",          "status",     "weight",    "max_connections", "mode",       "ports"
-	};
+	static const char *const keys[] = { "flows",
+					    "flows_v6",
+					    "half_open",
+					    "udp_share",
+					    "icmp_rate",
+					    "reset_rate",
+					    "tcp",
+					    "tcp_handshake",
+					    "slow_start",
+					    "interval",
+					    "timeout",
+					    "rise",
+					    "fall",
+					    "port",
+					    "status",
+					    "weight",
+					    "max_connections",
+					    "mode",
+					    "ports" };
 	static const char *const values[] = {
 		"99999999999999999999", "999999999h", "1.5", "0x10", "1e3", "true"
 	};

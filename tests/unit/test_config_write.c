@@ -50,6 +50,7 @@ static void test_round_trip(void **state)
 	health->body = strdup("'\"\\#: {}[]&*!|>%@`, \xe2\x82\xac \xf0\x9f\x98\x80 \xc2\x85");
 	health->type = HEALTH_HTTPS;
 	config->services[1].backend_count = 0;
+	config->limits.flows_v6 = 0; /* not given: not written */
 	config->services[1].slow_start = 83784005;
 	config->services[1].affinity = (struct config_affinity){ AFFINITY_SOURCE, 90000 };
 	config->control.mode = 0;
@@ -118,17 +119,22 @@ static void test_diff(void **state)
 
 	assert_int_equal(config_copy(config, &other), 0);
 	other.limits.flows = 5;
+	other.limits.flows_v6 = 0;
+	other.services[2].outer_fixed = false;
+	other.services[2].clear_df = false;
+	other.services[2].backends[0].weight = 9;
 	other.interfaces[1].attach = ATTACH_GENERIC;
 	other.services[0].backends[1].weight = 7;
 	other.services[0].timeouts.tcp = 90000;
 	other.services[1].backends[0].endpoint.port = 54;
 	free(other.services[0].health.host);
 	other.services[0].health.host = NULL;
-	assert_int_equal(config_diff(config, &other, add_line, text), 15);
+	assert_int_equal(config_diff(config, &other, add_line, text), 19);
 	assert_string_equal(
 		text,
 		"interfaces[eth1].attach: native -> generic\n"
 		"limits.flows: 524288 -> 5\n"
+		"limits.flows_v6: 32768 -> -\n"
 		"services.dns.backends[192.168.178.11:53].address: \"192.168.178.11:53\" -> -\n"
 		"services.dns.backends[192.168.178.11:53].backup: false -> -\n"
 		"services.dns.backends[192.168.178.11:53].max_connections: 0 -> -\n"
@@ -139,6 +145,9 @@ static void test_diff(void **state)
 		"services.dns.backends[192.168.178.11:54].max_connections: - -> 0\n"
 		"services.dns.backends[192.168.178.11:54].state: - -> ready\n"
 		"services.dns.backends[192.168.178.11:54].weight: - -> 1\n"
+		"services.six.backends[[2001:db8::11]:80].weight: 1 -> 9\n"
+		"services.six.clear_df: true -> false\n"
+		"services.six.outer_source: fixed -> spread\n"
 		"services.web.backends[192.168.178.12:8000].weight: 2 -> 7\n"
 		"services.web.health.host: \"web.example\" -> -\n"
 		"services.web.timeouts.tcp: 10m -> 1m30s\n");

@@ -71,6 +71,7 @@ static void test_every_flag(void **state)
 
 	parse_good("-i=eth1 --listen=10.0.0.1:53/udp --backends=10.0.0.2=3,10.0.0.3:5353=0 "
 		   "--backends 10.0.0.4:54 --scheduler=wlc --mode=nat --attach=generic --flows=1M "
+		   "--flows-v6=2k "
 		   "--half-open=4k --udp-share=25 --icmp-rate=0 --reset-rate=7 "
 		   "--snat-address=10.0.0.8,10.0.0.9 --snat-address 10.0.0.10 "
 		   "--snat=off --snat-ports=2000-3000 --on-no-backend=drop --timeout-tcp=1h "
@@ -80,6 +81,7 @@ static void test_every_flag(void **state)
 	assert_string_equal(config.interfaces->name, "eth1");
 	assert_int_equal(config.interfaces->attach, ATTACH_GENERIC);
 	assert_int_equal(config.limits.flows, 1048576);
+	assert_int_equal(config.limits.flows_v6, 2048);
 	assert_int_equal(config.limits.half_open, 4096);
 	assert_int_equal(config.limits.udp_share, 25);
 	assert_int_equal(config.limits.icmp_rate, 0);
@@ -108,6 +110,33 @@ static void test_every_flag(void **state)
 	assert_int_equal(service->backends[1].weight, 0);
 	assert_endpoint(&service->backends[2].endpoint, "10.0.0.4:54");
 	assert_int_equal(service->backends[2].weight, 1);
+	config_free(&config);
+}
+
+static void test_ipv6(void **state)
+{
+	struct config config;
+	const struct config_service *service;
+
+	parse_good("-i eth0 --listen [2001:db8::10]:8000 --listen [2001:db8::10]:53/udp "
+		   "--backends [2001:db8::11]:8001=3,2001:db8::12,[2001:db8::13]=0 "
+		   "--snat-address 2001:db8::20,10.0.0.8",
+		   &config);
+	assert_int_equal(config.service_count, 2);
+	assert_int_equal(config.snat.address_count, 2);
+	assert_string_equal(config.services[0].name, "tcp-2001-db8--10-8000");
+	assert_string_equal(config.services[1].name, "udp-2001-db8--10-53");
+	service = &config.services[0];
+	assert_endpoint(&service->listens->endpoint, "[2001:db8::10]:8000");
+	assert_endpoint(&service->backends[0].endpoint, "[2001:db8::11]:8001");
+	assert_int_equal(service->backends[0].weight, 3);
+	assert_endpoint(&service->backends[1].endpoint, "[2001:db8::12]:8000");
+	assert_endpoint(&service->backends[2].endpoint, "[2001:db8::13]:8000");
+	config_free(&config);
+	parse_good("-i eth0 --listen [2001:db8::10]:80 --listen 10.0.0.9:80 --mode ipip "
+		   "--backends 10.0.0.1,2001:db8::11",
+		   &config);
+	assert_int_equal(config.service_count, 2);
 	config_free(&config);
 }
 
@@ -377,8 +406,12 @@ static void test_combinations_are_checked(void **state)
 		  "service tcp-10-0-0-1-80: backend 10.0.0.1:80 is listened on by weir itself, "
 		  "packets would go round for ever; name the server's own address" },
 		{ GOOD "--listen [2001:db8::10]:80",
-		  "service tcp-2001-db8--10-80: listen: [2001:db8::10]:80 is an IPv6 address, "
-		  "which is not supported yet; use IPv4" },
+		  "service tcp-2001-db8--10-80: backend 10.0.0.2:80 is IPv4, the service IPv6: nat "
+		  "does not translate between IPv6 and IPv4; use ipip, or backends of the same "
+		  "family" },
+		{ GOOD "--backends [fe80::1]:80",
+		  "service tcp-10-0-0-1-80: backend: [fe80::1]:80 is a link-local address, which "
+		  "means another host on each link; expected a global one, or one of fd00::/8" },
 		{ GOOD "--backends 127.0.0.1",
 		  "service tcp-10-0-0-1-80: backend: 127.0.0.1:80 is a loopback address, which "
 		  "never reaches a network; use another" },
@@ -431,6 +464,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shortest),
 		cmocka_unit_test(test_every_flag),
+		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_several_services),
 		cmocka_unit_test(test_schedulers_and_choices),
 		cmocka_unit_test(test_many_backends),
