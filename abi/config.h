@@ -24,6 +24,8 @@ union weir_range {
 /* One entry of the array `root`: where the live generation lies. */
 struct weir_root {
 	union weir_range listeners; /* length is a power of two, 0: no service at all */
+	__u32 wide; /* 1: the generation has places for more than single ports, maybe */
+	__u32 zero;
 	__u64 generation;
 };
 
@@ -31,7 +33,9 @@ struct weir_root {
  * A place in `listeners`, an open-addressing hash table (linear probing, weir_listener_hash(), at
  * most WEIR_LISTENER_PROBES places from home; the builder grows the table until that holds). A
  * service has one place per address, port and protocol. Each address has one more place with port
- * 0 and protocol 0, which says "some service listens on this address"; its flags are the address's.
+ * 0 and protocol 0, which says "some service listens on this address"; its flags are the address's. And where
+ * services listen on ranges of ports, or on any, address and protocol have one with port 0, which says where
+ * in `port_ranges` these are. A port with a place of its own is looked for there first.
  */
 struct weir_listener_key {
 	struct weir_address address;
@@ -43,8 +47,20 @@ struct weir_listener_key {
 
 struct weir_listener {
 	struct weir_listener_key key;
-	__u32 service; /* index in `services` */
-	__u32 flags;   /* enum weir_listener_flag */
+	union {
+		struct {
+			__u32 service; /* index in `services` */
+			__u32 flags;   /* enum weir_listener_flag */
+		};
+		union weir_range ranges; /* port 0, but a protocol: in `port_ranges` */
+	};
+};
+
+/* An element of `port_ranges`. Those of one address and protocol are sorted, and none overlaps another. */
+struct weir_port_range {
+	__u16 first; /* host byte order */
+	__u16 last;
+	__u32 service;
 };
 
 enum weir_listener_flag {
@@ -96,9 +112,25 @@ struct weir_service {
 	__u8 flags;     /* enum weir_service_flag */
 	__u8 zero;
 	__u32 affinity; /* jiffies that a client keeps its backend after a new flow; 0: not at all */
-	__u32 zero2;
+	__u32 access;   /* list in `access_rules` that says which clients are served; 0: all */
 	__u64 reserved[3];
 };
+
+/*
+ * Key of the LPM trie `access_rules`: whether clients of a network are served, by list. A list is never changed:
+ * another one gets another id, is filled, and then published by the service's word. Each has a rule for all
+ * addresses of both families, so a client that meets none is not served: its list is gone.
+ */
+#define WEIR_ACCESS_RULES (1 << 20) /* of all lists */
+#define WEIR_ACCESS_LIST_BITS 32
+
+struct weir_access_key {
+	__u32 length; /* in bits, of what follows */
+	__u32 list;
+	struct weir_address network;
+};
+
+enum weir_access { WEIR_ACCESS_DENY, WEIR_ACCESS_ALLOW }; /* the value, a __u32 */
 
 /* `slots`: what a scheduler picks from. Weight is only read by wlc, ramp by lc and wlc. */
 #define WEIR_RAMP_FULL 256
@@ -128,8 +160,8 @@ enum weir_backend_use {
 struct weir_backend {
 	struct weir_address address;
 	union weir_range snat; /* source addresses towards it, in `snat_addresses` */
-	__be16 port;
-	__u16 hop; /* index in `next_hops` */
+	__be16 port;           /* 0: the one that the client talks to */
+	__u16 hop;             /* index in `next_hops` */
 	__u32 service;
 	__u32 port_queue;      /* index in `port_queues` while its ports run short, 0: none */
 	__u32 max_connections; /* half-open and established ones, 0: no limit */
@@ -228,6 +260,8 @@ struct weir_runtime {
 };
 
 _Static_assert(sizeof(struct weir_listener) == 32, "half a cache line");
+_Static_assert(sizeof(struct weir_port_range) == 8, "array elements are multiples of 8 bytes");
+_Static_assert(sizeof(struct weir_access_key) == 24, "no holes");
 _Static_assert(sizeof(struct weir_service) == 64, "one cache line");
 _Static_assert(sizeof(struct weir_backend) == 64, "one cache line");
 _Static_assert(sizeof(struct weir_hop) == 32, "half a cache line");

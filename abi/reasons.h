@@ -23,6 +23,7 @@
 	X(MALFORMED_TCP, malformed_tcp, "TCP header broken or cut short, sent to a service")       \
 	X(MALFORMED_UDP, malformed_udp, "UDP header broken or cut short, sent to a service")       \
 	X(BAD_SOURCE, bad_source, "new flow from an address that no host can have")                \
+	X(DENIED, denied, "new flow from a client that the service's allow and deny leave out")    \
 	X(NO_NEXT_HOP, no_next_hop, "no MAC address is known for the next hop")                    \
 	X(NO_EGRESS, no_egress, "has to leave by an interface that weir cannot send from")         \
 	X(RACED, raced, "flow was made or removed by another CPU meanwhile; the sender repeats")   \

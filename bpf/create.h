@@ -110,7 +110,7 @@ static __always_inline union weir_flow_control record_fill(struct xdp_md *ctx,
 
 	flow->client_ports.source = packet->tuple.source_port;
 	flow->client_ports.destination = packet->tuple.destination_port;
-	flow->backend_ports.source = backend->port;
+	flow->backend_ports.source = backend->port ? backend->port : packet->tuple.destination_port;
 	flow->backend_id = backend_id;
 	flow->last_seen = bpf_jiffies64();
 	flow->backend_ack = packet->sequence + 1;

@@ -10,6 +10,7 @@
 #include "nat.h"
 #include "reply.h"
 #include "schedule.h"
+#include "service.h"
 
 #define OUTER_TTL 64
 /* Outer sources that are made up: 172.16.0.0/16 (RFC 1918), 100::/64 (RFC 6666, discarded by all). */
@@ -385,6 +386,8 @@ __noinline int direct_forward(struct xdp_md *ctx, struct packet *packet, __u32 s
 	if (backend_id) {
 		session_touch(session, packet);
 	} else {
+		if (service_denies(service, packet))
+			return WEIR_REASON_DENIED;
 		if (!source_is_possible(packet))
 			return WEIR_REASON_BAD_SOURCE;
 		done = packet_opens(packet) ? WEIR_REASON_NEW_FLOW : WEIR_REASON_HASHED;

@@ -4,7 +4,7 @@
 /*
  * Fragments of flows. The first one has the ports: it is forwarded like any other packet, in nat under a new
  * id, because many clients' datagrams leave from one address. Those behind it have the old id alone,
- * and are found by that; one that comes before its first is the host's.
+ * and are found by that; one that comes before its first is the host's, unless no port is needed to tell.
  */
 
 #include "direct.h"
@@ -164,6 +164,32 @@ fragment_forward_direct(struct xdp_md *ctx, struct packet *packet, __u32 backend
 	return WEIR_REASON_LATER_FRAGMENT;
 }
 
+/*
+ * Where a fragment goes whose first one is not known: to the backend of its client, if the service has all ports
+ * and needs none to choose. 0: to the host.
+ */
+__noinline __u32 fragment_choose(const struct packet *packet)
+{
+	union weir_range range = { .word = 0 };
+	struct weir_service *service;
+	struct weir_slot *slot;
+	__u32 service_id;
+
+	if (!packet)
+		return 0;
+	service_id = service_of_all_ports(&packet->tuple);
+	service = array_at(&services, service_id);
+	if (!service_id || !service || service->mode == WEIR_MODE_NAT ||
+	    service->scheduler != WEIR_SCHEDULER_SOURCE || !source_is_possible(packet) ||
+	    service_denies(service, packet))
+		return 0;
+	range.word = READ_WORD(service->slots.word);
+	if (!range.length)
+		return 0;
+	slot = array_at(&slots, range.offset + pick_source(range, packet));
+	return slot ? slot->backend : 0;
+}
+
 /* A fragment that is not the first: it goes the way of the first one, or to the host. */
 __noinline int fragment_later(struct xdp_md *ctx, struct packet *packet)
 {
@@ -171,6 +197,7 @@ __noinline int fragment_later(struct xdp_md *ctx, struct packet *packet)
 	struct weir_fragment_key key;
 	union weir_fragment fragment;
 	union weir_fragment *known;
+	__u32 backend_id;
 	int direct;
 
 	if (!packet)
@@ -178,9 +205,16 @@ __noinline int fragment_later(struct xdp_md *ctx, struct packet *packet)
 	packet->frame_length = bpf_xdp_get_buff_len(ctx);
 	fragment_key(packet, &key);
 	known = bpf_map_lookup_elem(&fragments, &key);
-	if (!known)
-		return WEIR_REASON_FRAGMENT;
-	fragment.word = READ_WORD(known->word); /* may be another's at any time: one word at once */
+	if (known) {
+		/* May be another's at any time: one word at once. */
+		fragment.word = READ_WORD(known->word);
+	} else {
+		backend_id = fragment_choose(packet);
+		if (!backend_id)
+			return WEIR_REASON_FRAGMENT;
+		fragment.record = WEIR_FRAGMENT_DIRECT | backend_id;
+		fragment.check = fragment_check(&key);
+	}
 	direct = (fragment.record & ~WEIR_RECORD_V6) >> 30;
 	if (direct ? fragment.check != fragment_check(&key) :
 		     !fragment_follow(fragment, packet, &hit))

@@ -52,6 +52,7 @@ struct weir_port_queue_locked {
 WEIR_ARRAY(root, struct weir_root, BPF_F_MMAPABLE);
 WEIR_ARRAY(runtime, struct weir_runtime, BPF_F_MMAPABLE);
 WEIR_ARRAY(listeners, struct weir_listener, BPF_F_MMAPABLE);
+WEIR_ARRAY(port_ranges, struct weir_port_range, BPF_F_MMAPABLE);
 WEIR_ARRAY(services, struct weir_service, BPF_F_MMAPABLE);
 WEIR_ARRAY(service_names, struct weir_service_name, BPF_F_MMAPABLE);
 WEIR_ARRAY(slots, struct weir_slot, BPF_F_MMAPABLE);
@@ -73,6 +74,14 @@ struct {
 	__type(key, struct weir_affinity_key);
 	__type(value, struct weir_affinity);
 } affinities SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, WEIR_ACCESS_RULES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct weir_access_key);
+	__type(value, __u32); /* enum weir_access */
+} access_rules SEC(".maps");
 
 /* State. */
 WEIR_ARRAY(meta, struct weir_meta, BPF_F_MMAPABLE);

@@ -76,19 +76,24 @@ static __always_inline enum weir_reason refuse(__u32 service_id, enum weir_reaso
 static __always_inline enum weir_reason unknown_flow(struct xdp_md *ctx, struct packet *packet)
 {
 	__u32 service_id = service_of(&packet->tuple);
+	struct weir_service *service;
 	struct flow_new new = {};
 	enum weir_reason reason;
 
 	packet->record = WEIR_RECORD_NONE;
 	packet->backend_id = 0;
-	if (!service_id)
+	service = array_at(&services, service_id);
+	if (!service_id || !service)
 		return WEIR_REASON_NOT_OURS;
 	if (packet->ttl <= 1)
-		return WEIR_REASON_TTL_EXCEEDED;
-	if (service_is_direct(service_id)) {
+		return service_denies(service, packet) ? WEIR_REASON_DENIED :
+							 WEIR_REASON_TTL_EXCEEDED;
+	if (service->mode != WEIR_MODE_NAT) {
 		reason = direct_forward(ctx, packet, service_id);
 		return reason == WEIR_REASON_NO_BACKEND ? refuse(service_id, reason) : reason;
 	}
+	if (service_denies(service, packet))
+		return WEIR_REASON_DENIED;
 	if (!packet_opens(packet))
 		return WEIR_REASON_NO_FLOW;
 	if (!source_is_possible(packet))

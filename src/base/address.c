@@ -101,7 +101,7 @@ static int split(const char *text, const char **ret_host, const char **ret_port)
 	return (int)(end - text);
 }
 
-int endpoint_parse(const char *text, struct endpoint *ret)
+static int parse(const char *text, bool any, struct endpoint *ret)
 {
 	struct endpoint endpoint = { 0 };
 	char copy[INET6_ADDRSTRLEN];
@@ -119,10 +119,22 @@ int endpoint_parse(const char *text, struct endpoint *ret)
 		r = address_parse(copy, &endpoint.address);
 	if (r < 0)
 		return r;
-	if (port && parse_port(port, &endpoint.port) < 0)
+	if (any && !port)
+		return -EINVAL;
+	if (port && !(any && !strcmp(port, "any")) && parse_port(port, &endpoint.port) < 0)
 		return -EINVAL;
 	*ret = endpoint;
 	return 0;
+}
+
+int endpoint_parse(const char *text, struct endpoint *ret)
+{
+	return parse(text, false, ret);
+}
+
+int endpoint_parse_any(const char *text, struct endpoint *ret)
+{
+	return parse(text, true, ret);
 }
 
 char *address_format(const struct weir_address *address, char buffer[static ENDPOINT_STRING_SIZE])
@@ -145,5 +157,13 @@ char *endpoint_format(const struct endpoint *endpoint, char buffer[static ENDPOI
 	else
 		snprintf(buffer, ENDPOINT_STRING_SIZE, v4 ? "%.45s:%u" : "[%.45s]:%u", host,
 			 endpoint->port);
+	return buffer;
+}
+
+char *endpoint_format_any(const struct endpoint *endpoint, char buffer[static ENDPOINT_STRING_SIZE])
+{
+	endpoint_format(endpoint, buffer);
+	if (!endpoint->port)
+		strcat(buffer, ":any");
 	return buffer;
 }

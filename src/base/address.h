@@ -26,6 +26,14 @@ int endpoint_parse(const char *text, struct endpoint *ret);
 /* Writes "A.B.C.D:PORT" or "[V6]:PORT" (without ":PORT" if the port is 0). Returns @buffer. */
 char *endpoint_format(const struct endpoint *endpoint, char buffer[static ENDPOINT_STRING_SIZE]);
 
+/*
+ * The same for a backend, which has a port of its own or, as "A.B.C.D:any" and port 0, keeps the one that the
+ * client talks to. To parse, one of both must be given.
+ */
+int endpoint_parse_any(const char *text, struct endpoint *ret);
+char *endpoint_format_any(const struct endpoint *endpoint,
+			  char buffer[static ENDPOINT_STRING_SIZE]);
+
 /* Writes the address alone, IPv6 without brackets. Returns @buffer. */
 char *address_format(const struct weir_address *address, char buffer[static ENDPOINT_STRING_SIZE]);
 

@@ -32,7 +32,7 @@ static int take_place(const struct command *command, int argc, char *argv[], jso
 
 	if (argc < 2)
 		return cli_misuse(command, "expected SERVICE ADDR:PORT");
-	if (endpoint_parse(argv[1], &endpoint) < 0 || !endpoint.port)
+	if (endpoint_parse_any(argv[1], &endpoint) < 0)
 		return cli_misuse(command,
 				  "'%s' is no backend, expected ADDR:PORT, IPv6 as [ADDR]:PORT",
 				  argv[1]);

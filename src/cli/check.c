@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/base/address.h"
 #include "src/base/cleanup.h"
+#include "src/base/host_addresses.h"
 #include "src/cli/command.h"
 #include "src/model/config_file.h"
 
@@ -138,6 +139,7 @@ static int print_valid(const char *file, const struct config *config,
 
 static int check(const char *file, bool json)
 {
+	_cleanup_free_ struct weir_address *addresses = NULL;
 	_cleanup_(config_free) struct config config;
 	json_auto_t *errors = json ? json_array() : NULL;
 	struct findings findings = { .file = file, .errors = errors };
@@ -145,6 +147,8 @@ static int check(const char *file, bool json)
 	int r;
 
 	config_init(&config);
+	config.host_address_count = host_addresses_read(&addresses);
+	config.host_addresses = addresses;
 	r = config_file_load(file, &config, take_error, &findings);
 	if (r == 0 && (warn_of_shortage(&config, true, warnings.text[0]) < 0 ||
 		       warn_of_shortage(&config, false, warnings.text[1]) < 0))

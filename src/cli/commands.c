@@ -11,9 +11,7 @@ static const char *check_backend(const char *text)
 {
 	struct endpoint endpoint;
 
-	return endpoint_parse(text, &endpoint) == 0 && endpoint.port ?
-		       NULL :
-		       "ADDR:PORT, IPv6 as [ADDR]:PORT";
+	return endpoint_parse_any(text, &endpoint) == 0 ? NULL : "ADDR:PORT, IPv6 as [ADDR]:PORT";
 }
 
 static const char *check_client(const char *text)

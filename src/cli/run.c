@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/base/cleanup.h"
+#include "src/base/host_addresses.h"
 #include "src/cli/cli.h"
 #include "src/cli/command.h"
 #include "src/cli/paths.h"
@@ -55,6 +56,7 @@ static int find_file(const struct command *command, int argc, char *argv[], cons
 
 int command_run(const struct cli *cli, const struct command *command, int argc, char *argv[])
 {
+	_cleanup_free_ struct weir_address *addresses = NULL;
 	_cleanup_(config_free) struct config config;
 	_cleanup_(paths_free) struct paths paths = {};
 	struct cli_run run = { .config = &config, .socket_path = cli->socket_path };
@@ -63,6 +65,8 @@ int command_run(const struct cli *cli, const struct command *command, int argc, 
 	/* The daemon outlives whoever reads its output. */
 	signal(SIGPIPE, SIG_IGN);
 	config_init(&config);
+	config.host_address_count = host_addresses_read(&addresses);
+	config.host_addresses = addresses;
 	status = find_file(command, argc, argv, &run.config_path);
 	if (status == EXIT_DONE)
 		status = run.config_path ? from_file(run.config_path, &config) :

@@ -143,14 +143,14 @@ int adopt_tables(struct daemon *daemon, struct error *error)
 			err = adopt_backend(daemon, id);
 	if (err == 0)
 		err = datapath_list_gateways(daemon->datapath, adopt_gateway, daemon);
+	if (err == 0)
+		err = access_adopt(&daemon->access, daemon->datapath);
 	if (err < 0)
 		return error_set(error, err, "cannot take over the tables of the daemon before: %s",
 				 strerror(-err));
 	see_slots(daemon);
 	reserve_hops(daemon);
-	daemon->listeners.word = tables->root->listeners.word;
-	if (ranges_adopt(&daemon->listener_ranges, daemon->listeners) < 0)
-		daemon->listeners.word = 0;
+	listen_table_adopt(daemon);
 	log_info("took over %u flow%s from the daemon before", flows, flows == 1 ? "" : "s");
 	return 0;
 }

@@ -4,7 +4,6 @@
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
 #include "src/daemon/kill.h"
-#include "src/model/listeners.h"
 #include "src/model/maglev.h"
 
 #include <errno.h>
@@ -81,6 +80,12 @@ static int check_tables(const struct daemon *daemon, const struct config *config
 				 "%u new backends do not fit into the tables of %u; to make larger "
 				 "ones: weir detach --force, then start again (cuts connections)",
 				 backends, sizes->backends - 1);
+	if (registry_count_ranges(config) > sizes->port_ranges / 2)
+		return error_set(error, -E2BIG,
+				 "%zu ranges of ports do not fit into the table of %u; to make a "
+				 "larger one: weir detach --force, then start again (cuts "
+				 "connections)",
+				 registry_count_ranges(config), sizes->port_ranges / 2);
 	err = check_flows("limits.flows", limits->flows, sizes->flows, error);
 	if (err == 0)
 		err = check_flows("limits.flows_v6", config_flows_v6(limits), sizes->flows_v6,
@@ -270,6 +275,7 @@ static int apply_backends(struct daemon *daemon, struct service *service,
 static int apply_service(struct daemon *daemon, const struct config_service *wanted)
 {
 	struct service *service = registry_find_service(&daemon->registry, wanted->name);
+	struct access_list *access, *old_access;
 	struct config_health before = {};
 	bool is_new = !service;
 	uint32_t id;
@@ -281,11 +287,17 @@ static int apply_service(struct daemon *daemon, const struct config_service *wan
 			return err;
 		service = &daemon->registry.services[id];
 	}
+	err = access_take(&daemon->access, daemon->datapath, wanted, &access);
+	if (err < 0)
+		return err;
 	before = service->own.health;
 	service->own = *wanted;
 	service->leaving = false;
 	service->wanted = true;
+	old_access = service->access;
+	service->access = access;
 	publish_service(daemon, registry_service_id(&daemon->registry, service));
+	access_put(&daemon->access, old_access, &daemon->grace);
 	err = apply_backends(daemon, service, wanted);
 	for (size_t i = 0; i < service->backend_count; i++) {
 		checks_follow(daemon, service->backends[i], &before);
@@ -294,42 +306,6 @@ static int apply_service(struct daemon *daemon, const struct config_service *wan
 	}
 	publish_mark(daemon, service);
 	return err;
-}
-
-static bool is_live(const struct daemon *daemon, const struct weir_listener *table, uint32_t length)
-{
-	return length && daemon->listeners.length == length &&
-	       !memcmp(&daemon->tables->listeners[daemon->listeners.offset], table,
-		       length * sizeof(*table));
-}
-
-static int apply_listeners(struct daemon *daemon)
-{
-	_cleanup_free_ struct weir_listener *entries = NULL, *table = NULL;
-	struct weir_root *root = daemon->tables->root;
-	union weir_range range;
-	size_t count;
-	int length, err;
-
-	entries = registry_listeners(&daemon->registry, &count);
-	if (!entries)
-		return -ENOMEM;
-	length = listeners_build(entries, count, &table);
-	if (length < 0)
-		return length;
-	host_address_mark(daemon, table, length);
-	/* Commands come faster than grace periods, and seldom change a listen address. */
-	if (is_live(daemon, table, length))
-		return 0;
-	err = ranges_take(&daemon->listener_ranges, length, &daemon->grace, &range);
-	if (err < 0)
-		return err;
-	if (length)
-		memcpy(&daemon->tables->listeners[range.offset], table, length * sizeof(*table));
-	datapath_store((void *)&root->listeners.word, range.word);
-	ranges_retire(&daemon->listener_ranges, daemon->listeners, &daemon->grace);
-	daemon->listeners = range;
-	return 0;
 }
 
 /* What the configuration before has lent it is about to go. */
@@ -341,6 +317,9 @@ static void leave_service(struct daemon *daemon, struct service *service)
 	service->backend_count = 0;
 	service->own.listens = NULL;
 	service->own.listen_count = 0;
+	service->own.except = NULL;
+	service->own.except_count = 0;
+	service->own.allow = service->own.deny = NULL;
 	service->own.backends = NULL;
 	service->own.backend_count = 0;
 	service->own.health = (struct config_health){ .type = HEALTH_NONE };
@@ -381,7 +360,7 @@ int apply_config(struct daemon *daemon, const struct config *config, struct erro
 	daemon->registry.service_count = config->service_count;
 	daemon->registry.hashing_count = maglev_services(config);
 	daemon->registry.backend_count = backends;
-	err = apply_listeners(daemon);
+	err = listen_table_apply(daemon);
 	if (err < 0)
 		return error_set(error, err, "cannot publish the listen addresses: %s%s",
 				 strerror(-err),
@@ -389,6 +368,7 @@ int apply_config(struct daemon *daemon, const struct config *config, struct erro
 						  "try again in a second" :
 						  "");
 	publish_slots(daemon);
+	access_retire_old(&daemon->access, &daemon->grace);
 	daemon->tables->root->generation++;
 	return 0;
 }
@@ -442,6 +422,7 @@ void apply_settle(struct daemon *daemon)
 	struct registry *registry = &daemon->registry;
 
 	publish_slots(daemon);
+	access_collect(&daemon->access, daemon->datapath, &daemon->grace);
 	for (uint32_t id = 1; id <= registry->last_backend; id++)
 		if (registry->backends[id].used && registry->backends[id].leaving)
 			settle_backend(daemon, id);
@@ -455,6 +436,7 @@ void apply_settle(struct daemon *daemon)
 		memset(&daemon->tables->services[id], 0, sizeof(*daemon->tables->services));
 		memset(&daemon->tables->service_state[id], 0,
 		       sizeof(*daemon->tables->service_state));
+		access_put(&daemon->access, service->access, &daemon->grace);
 		registry_drop_service(registry, id);
 	}
 }

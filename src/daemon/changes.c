@@ -34,7 +34,7 @@ static int parse_place(const json_t *arguments, const char **service, struct end
 	*service = json_string_value(json_object_get(arguments, "service"));
 	if (!*service || !address)
 		return error_set(error, -EINVAL, "which backend? expected SERVICE ADDR:PORT");
-	if (endpoint_parse(address, backend) < 0 || !backend->port)
+	if (endpoint_parse_any(address, backend) < 0)
 		return error_set(error, -EINVAL,
 				 "'%s' is no backend; expected ADDR:PORT, IPv6 as [ADDR]:PORT",
 				 address);
@@ -139,7 +139,8 @@ static void log_done(const struct endpoint *backend, const char *service, const 
 {
 	char text[ENDPOINT_STRING_SIZE];
 
-	log_info("backend %s (%s): %s at run time", endpoint_format(backend, text), service, what);
+	log_info("backend %s (%s): %s at run time", endpoint_format_any(backend, text), service,
+		 what);
 }
 
 int change_backend_add(struct control_request *request, const json_t *arguments, void *user,

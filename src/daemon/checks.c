@@ -14,7 +14,7 @@ static void log_change(const struct daemon *daemon, const struct backend *backen
 	const char *service = daemon->registry.services[backend->service].config->name;
 	char text[ENDPOINT_STRING_SIZE];
 
-	endpoint_format(&backend->config->endpoint, text);
+	endpoint_format_any(&backend->config->endpoint, text);
 	if (report->state == HEALTH_UP)
 		log_info("backend %s (%s): up", text, service);
 	else
@@ -63,7 +63,7 @@ void checks_follow(struct daemon *daemon, uint32_t id, const struct config_healt
 	if (wanted && health_watch(daemon->health, &backend->config->endpoint, now,
 				   first_state(backend), backend, &watch, &error) < 0)
 		log_error("backend %s: cannot check its health (%s): it counts as healthy",
-			  endpoint_format(&backend->config->endpoint, text), error.text);
+			  endpoint_format_any(&backend->config->endpoint, text), error.text);
 	health_unwatch(backend->watch);
 	backend->watch = watch;
 	/* Of the moment of the start: who comes back later begins like anybody else. */

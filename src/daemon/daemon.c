@@ -74,6 +74,7 @@ static int open_books(struct daemon *daemon, struct error *error)
 	const struct datapath_tables *tables = daemon->tables;
 	int err;
 
+	access_init(&daemon->access);
 	err = registry_init(&daemon->registry, &tables->sizes);
 	if (err == 0)
 		err = hops_init(&daemon->hops, tables->sizes.hops);
@@ -84,6 +85,8 @@ static int open_books(struct daemon *daemon, struct error *error)
 		err = ranges_init(&daemon->slot_ranges, tables->sizes.slots);
 	if (err == 0)
 		err = ranges_init(&daemon->listener_ranges, tables->sizes.listeners);
+	if (err == 0)
+		err = ranges_init(&daemon->port_range_ranges, tables->sizes.port_ranges);
 	return err < 0 ? error_set(error, err, "out of memory") : 0;
 }
 
@@ -284,6 +287,8 @@ static void free_books(struct daemon *daemon)
 	registry_free(&daemon->registry);
 	ranges_free(&daemon->slot_ranges);
 	ranges_free(&daemon->listener_ranges);
+	ranges_free(&daemon->port_range_ranges);
+	access_free(&daemon->access);
 	free(daemon->interfaces);
 	free(daemon->host_addresses);
 	reload_free(daemon);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/base/address.h"
 #include "src/daemon/internal.h"
+#include "src/model/listen.h"
 
 #include <endian.h>
 
@@ -14,6 +15,20 @@ json_t *describe_endpoint(const struct endpoint *endpoint)
 	char text[ENDPOINT_STRING_SIZE];
 
 	return json_string(endpoint_format(endpoint, text));
+}
+
+json_t *describe_backend_endpoint(const struct endpoint *endpoint)
+{
+	char text[ENDPOINT_STRING_SIZE];
+
+	return json_string(endpoint_format_any(endpoint, text));
+}
+
+static json_t *describe_listen(const struct config_listen *listen)
+{
+	char text[LISTEN_STRING_SIZE];
+
+	return json_string(listen_format(listen, text));
 }
 
 json_t *describe_address(const struct weir_address *address, uint16_t port)
@@ -110,14 +125,15 @@ json_t *describe_backend(struct daemon *daemon, uint32_t id)
 	json_t *document;
 
 	add_backend(daemon, id, &sums);
-	document = json_pack(
-		"{s:s, s:o, s:I, s:s, s:s, s:b, s:s, s:b, s:b, s:I}", "service",
-		service->config->name, "address", describe_endpoint(&backend->config->endpoint),
-		"weight", (json_int_t)backend->config->weight, "state",
-		drains ? "drain" : backend_state_name(backend->config->state), "health",
-		health_name(backend), "usable", backend->in_slots, "why", why_not(daemon, backend),
-		"removed", drains, "backup", backend->config->backup, "max_connections",
-		(json_int_t)backend->config->max_connections);
+	document = json_pack("{s:s, s:o, s:I, s:s, s:s, s:b, s:s, s:b, s:b, s:I}", "service",
+			     service->config->name, "address",
+			     describe_backend_endpoint(&backend->config->endpoint), "weight",
+			     (json_int_t)backend->config->weight, "state",
+			     drains ? "drain" : backend_state_name(backend->config->state),
+			     "health", health_name(backend), "usable", backend->in_slots, "why",
+			     why_not(daemon, backend), "removed", drains, "backup",
+			     backend->config->backup, "max_connections",
+			     (json_int_t)backend->config->max_connections);
 	return with_sums(document, &sums);
 }
 
@@ -132,8 +148,7 @@ json_t *describe_service(struct daemon *daemon, uint32_t id)
 	json_t *document;
 
 	for (size_t i = 0; listens && i < config->listen_count; i++)
-		if (json_array_append_new(listens,
-					  describe_endpoint(&config->listens[i].endpoint)) < 0)
+		if (json_array_append_new(listens, describe_listen(&config->listens[i])) < 0)
 			goto fail;
 	for (size_t i = 0; i < service->backend_count; i++) {
 		const struct backend *backend = &daemon->registry.backends[service->backends[i]];

@@ -14,7 +14,7 @@ static int parse_endpoint(const json_t *arguments, const char *key, struct endpo
 
 	if (!value || json_is_null(value))
 		return 0;
-	if (!text || endpoint_parse(text, ret) < 0)
+	if (!text || (endpoint_parse(text, ret) < 0 && endpoint_parse_any(text, ret) < 0))
 		return error_set(error, -EINVAL,
 				 "%s: '%s' is no address; expected ADDR or "
 				 "ADDR:PORT",

@@ -7,6 +7,7 @@
 
 #include "src/base/address.h"
 #include "src/control/server.h"
+#include "src/daemon/access.h"
 #include "src/daemon/audit.h"
 #include "src/daemon/daemon.h"
 #include "src/daemon/grace.h"
@@ -119,10 +120,13 @@ struct daemon {
 	union weir_range snat_fixed[WEIR_FAMILIES];
 	struct ranges slot_ranges;
 	struct ranges listener_ranges;
+	struct ranges port_range_ranges;
+	struct access access;
 	union weir_range listeners; /* the live ones */
-	bool hold_slots;            /* adopted ones stay until the network is known */
-	bool told_of_slots;         /* that there is no room for them */
-	bool adopted;               /* the tables were an earlier daemon's */
+	union weir_range port_ranges;
+	bool hold_slots;    /* adopted ones stay until the network is known */
+	bool told_of_slots; /* that there is no room for them */
+	bool adopted;       /* the tables were an earlier daemon's */
 	struct snat_ports snat_ports;
 	struct weir_address *host_addresses; /* of this host, as the resolver tells */
 	size_t host_address_count;
@@ -245,6 +249,14 @@ int apply_check(const struct daemon *daemon, const struct config *config, struct
 /* After each walk of the sweep: frees the ids of what has left and is empty, cuts what is over time. */
 void apply_settle(struct daemon *daemon);
 
+/* listen_table.c: where the datapath finds services. */
+/* Makes the listen addresses of the registry's services the live ones. -ENOSPC, -ENOMEM. */
+int listen_table_apply(struct daemon *daemon);
+void listen_table_adopt(struct daemon *daemon);
+/* The service that packets to there are for, as the datapath finds it; 0: none. @port: in wire order. */
+uint32_t listen_table_find(const struct daemon *daemon, const struct weir_address *address,
+			   uint16_t port, uint8_t protocol);
+
 /* checks.c: health checks, and the slow start of who comes back. */
 int checks_start(struct daemon *daemon, struct error *error);
 void checks_stop(struct daemon *daemon);
@@ -327,6 +339,7 @@ json_t *describe_service_whole(struct daemon *daemon, uint32_t id);
 /* @now: jiffies. The record's state has a name and its backend exists. */
 json_t *describe_flow(const struct daemon *daemon, const struct flow_record *record, uint32_t now);
 json_t *describe_endpoint(const struct endpoint *endpoint);
+json_t *describe_backend_endpoint(const struct endpoint *endpoint); /* port 0: any */
 /* Both in wire order. */
 json_t *describe_address(const struct weir_address *address, uint16_t port);
 /* NULL: a record in this state is no flow. */

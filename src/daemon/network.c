@@ -39,7 +39,7 @@ static void log_backends(const struct daemon *daemon, const struct hop *hop, boo
 	}
 	for (uint32_t id = hop->first_backend; id; id = backends[id].next_same_hop)
 		log_write(level, "backend %s (%s): %s%s",
-			  endpoint_format(&backends[id].config->endpoint, address),
+			  endpoint_format_any(&backends[id].config->endpoint, address),
 			  daemon->registry.services[backends[id].service].config->name, text,
 			  usable && !backends[id].config->weight ? ", weight 0: no new flows" : "");
 }
@@ -130,7 +130,7 @@ static void warn_of_source(const struct daemon *daemon, const struct service *se
 			log_warning("backend %s (%s): this host talks to it from the service "
 				    "address, which in mode %s the backend has itself: it answers "
 				    "neither ARP nor health checks; give this host another address",
-				    endpoint_format(&backend->config->endpoint, address),
+				    endpoint_format_any(&backend->config->endpoint, address),
 				    config->name, mode_name(config->mode));
 			return;
 		}

@@ -65,7 +65,7 @@ static int parse_entry(const json_t *json, struct override *ret, struct error *e
 
 	if (!service || !service[0] || strlen(service) >= sizeof(entry.service))
 		return error_set(error, -EINVAL, "\"service\" is not a name");
-	if (!backend || endpoint_parse(backend, &entry.backend) < 0 || !entry.backend.port)
+	if (!backend || endpoint_parse_any(backend, &entry.backend) < 0)
 		return error_set(error, -EINVAL, "\"backend\" is not ADDRESS:PORT");
 	if (key < 0)
 		return error_set(error, -EINVAL, "\"key\" is not state, weight, added or removed");
@@ -88,7 +88,7 @@ static int check_new(json_t *seen, const struct override *entry, struct error *e
 	char name[sizeof(entry->service) + ENDPOINT_STRING_SIZE + 16];
 	char backend[ENDPOINT_STRING_SIZE];
 
-	endpoint_format(&entry->backend, backend);
+	endpoint_format_any(&entry->backend, backend);
 	snprintf(name, sizeof(name), "%s %s %s", entry->service, backend, key_names[entry->key]);
 	if (json_object_get(seen, name))
 		return error_set(error, -EINVAL, "a second \"%s\" of the same backend",
@@ -207,7 +207,7 @@ static json_t *describe_entry(const struct override *entry)
 {
 	char backend[ENDPOINT_STRING_SIZE];
 	json_auto_t *json = json_pack("{s:s, s:s, s:s}", "service", entry->service, "backend",
-				      endpoint_format(&entry->backend, backend), "key",
+				      endpoint_format_any(&entry->backend, backend), "key",
 				      key_names[entry->key]);
 	int err = json ? 0 : -1;
 

@@ -57,6 +57,8 @@ void publish_service(struct daemon *daemon, uint32_t id)
 	entry->affinity = config->affinity.by == AFFINITY_NONE ?
 				  0 :
 				  to_jiffies(daemon, config->affinity.timeout);
+	__atomic_store_n(&entry->access, access_id(daemon->registry.services[id].access),
+			 __ATOMIC_RELEASE);
 	entry->timeouts = (struct weir_timeouts){
 		.tcp = to_jiffies(daemon, config->timeouts.tcp),
 		.tcp_handshake = to_jiffies(daemon, config->timeouts.tcp_handshake),

@@ -2,6 +2,7 @@
 #include "src/base/arithmetic.h"
 #include "src/daemon/registry.h"
 #include "src/daemon/shortage.h"
+#include "src/model/listen.h"
 #include "src/model/maglev.h"
 #include "src/model/slots.h"
 
@@ -16,6 +17,7 @@
 #define SPARE_SNAT_ADDRESSES 256
 #define LEAST_BACKENDS 4096
 #define LEAST_SERVICES 1024
+#define LEAST_PORT_RANGES 4096
 /* The tables of 256 services whose backends come back at the same time, or that begin to hash. */
 #define SPARE_SLOTS (256 * SLOTS_MOST)
 #define MOST_HOPS 65536
@@ -229,18 +231,35 @@ struct weir_listener *registry_listeners(const struct registry *registry, size_t
 
 		if (!service->used || service->leaving)
 			continue;
-		for (size_t i = 0; i < service->config->listen_count; i++, entry++) {
+		for (size_t i = 0; i < service->config->listen_count; i++) {
 			const struct config_listen *listen = &service->config->listens[i];
 
+			if (listen_is_wide(listen))
+				continue;
 			entry->key.address = listen->endpoint.address;
 			entry->key.port = htons(listen->endpoint.port);
 			entry->key.protocol = listen->protocol;
 			entry->key.used = 1;
 			entry->service = id;
+			entry++;
 		}
 	}
-	*ret = count;
+	*ret = entry - entries;
 	return entries;
+}
+
+size_t registry_count_ranges(const struct config *config)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->service_count; i++) {
+		const struct config_service *service = &config->services[i];
+
+		for (size_t j = 0; j < service->listen_count; j++)
+			if (listen_is_wide(&service->listens[j]))
+				count += service->except_count + 1;
+	}
+	return count;
 }
 
 /* Places that the largest slot table of @service can need, while nobody's share rises. */
@@ -311,6 +330,7 @@ int registry_sizes(const struct config *config, struct datapath_sizes *ret, stru
 		.backends = twice(backends, LEAST_BACKENDS),
 		.slots = 2 * slots + SPARE_SLOTS,
 		.listeners = listeners,
+		.port_ranges = twice(registry_count_ranges(config), LEAST_PORT_RANGES),
 		.hops = hops < MOST_HOPS ? hops : MOST_HOPS,
 		.snat_addresses = 2 * config->snat.address_count + SPARE_SNAT_ADDRESSES,
 		.port_queues = SHORTAGE_QUEUES,

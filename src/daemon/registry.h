@@ -46,8 +46,9 @@ struct service {
 	uint32_t *backends; /* ids */
 	uint32_t backend_count;
 	uint32_t users; /* backend ids that name this service, those that are leaving included */
-	union weir_range slots; /* the live ones */
-	uint64_t fingerprint;   /* of what they were made of, if it hashes */
+	union weir_range slots;     /* the live ones */
+	struct access_list *access; /* of which it is one user; NULL: all clients are served */
+	uint64_t fingerprint;       /* of what they were made of, if it hashes */
 	bool used;
 	bool leaving;
 	bool wanted;  /* seen in the configuration that is being applied */
@@ -110,8 +111,13 @@ void registry_leave_hop(struct registry *registry, uint32_t id, uint32_t *first)
 void registry_count_new(const struct registry *registry, const struct config *config,
 			uint32_t *services, uint32_t *backends);
 
-/* All listen addresses as the datapath wants them, *ret of them; freed by the caller. NULL: no memory. */
+/*
+ * All single ports that are listened on as the datapath wants them, *ret of them; there is room for one more for
+ * each range. Freed by the caller. NULL: no memory.
+ */
 struct weir_listener *registry_listeners(const struct registry *registry, size_t *ret);
+/* Runs of ports that the ranges of @config may come to. */
+size_t registry_count_ranges(const struct config *config);
 
 /*
  * What datapath_open() must make room for, with room for changes while it runs. -E2BIG: more than the

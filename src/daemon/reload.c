@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/base/cleanup.h"
+#include "src/base/host_addresses.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
 #include "src/daemon/notify.h"
@@ -93,6 +94,7 @@ static void take_error(size_t line, size_t column, const char *text, void *user)
 int reload_read(const struct daemon *daemon, struct config **ret, struct error *error)
 {
 	const char *path = daemon->options->config_path;
+	_cleanup_free_ struct weir_address *addresses = NULL;
 	struct config *config = malloc(sizeof(*config));
 	struct first_error first = {};
 	int err;
@@ -100,7 +102,11 @@ int reload_read(const struct daemon *daemon, struct config **ret, struct error *
 	if (!config)
 		return error_set(error, -ENOMEM, "out of memory");
 	config_init(config);
+	config->host_address_count = host_addresses_read(&addresses);
+	config->host_addresses = addresses;
 	err = config_file_load(path, config, take_error, &first);
+	config->host_address_count = 0;
+	config->host_addresses = NULL;
 	if (err == 0) {
 		*ret = config;
 		return 0;

@@ -3,6 +3,7 @@
 #include "src/base/cleanup.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
+#include "src/model/listen.h"
 #include "src/netlink/host.h"
 
 #include <errno.h>
@@ -38,13 +39,19 @@ static void allowed_ports(const struct config_snat *snat, const uint64_t used[st
 			allowed[port / 64] |= 1ULL << (port % 64);
 }
 
-/* Nobody listens on the services' own ports, but they must not be mistaken for replies. */
+/*
+ * Nobody listens on the services' own ports, but they must not be mistaken for replies. Of ranges and of
+ * `any` nothing would remain: there a packet of a known flow is looked for first, as everywhere.
+ */
 static void leave_out_services(const struct config *config, uint64_t allowed[static 1024])
 {
 	for (size_t i = 0; i < config->service_count; i++)
 		for (size_t j = 0; j < config->services[i].listen_count; j++) {
-			uint16_t port = config->services[i].listens[j].endpoint.port;
+			const struct config_listen *listen = &config->services[i].listens[j];
+			uint16_t port = listen->endpoint.port;
 
+			if (listen_is_wide(listen))
+				continue;
 			allowed[port / 64] &= ~(1ULL << (port % 64));
 		}
 }
@@ -170,7 +177,13 @@ int snat_ports_start(struct daemon *daemon, struct error *error)
 
 uint64_t snat_capacity(const struct daemon *daemon, uint32_t backend)
 {
-	return (uint64_t)daemon->tables->backends[backend].snat.length * daemon->snat_ports.count;
+	const struct weir_backend *entry = &daemon->tables->backends[backend];
+	uint64_t capacity = (uint64_t)entry->snat.length * daemon->snat_ports.count;
+
+	/* Each port that it is talked to on has all of them for itself. */
+	if (!entry->port)
+		capacity *= service_port_count(daemon->registry.services[entry->service].config);
+	return capacity;
 }
 
 /* 36280 as "36,280". */

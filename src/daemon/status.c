@@ -96,7 +96,7 @@ static json_t *snat_json(const struct daemon *daemon)
 		if (!backend->used || service->keep_client || service->mode != WEIR_MODE_NAT)
 			continue;
 		one = json_pack("{s:s, s:o, s:I, s:I}", "service", service->name, "backend",
-				describe_endpoint(&backend->config->endpoint), "used", used,
+				describe_backend_endpoint(&backend->config->endpoint), "used", used,
 				"limit", (json_int_t)snat_capacity(daemon, id));
 		if (json_array_append_new(list, one) < 0) {
 			json_decref(list);

@@ -37,7 +37,7 @@ static void correct(const struct daemon *daemon, uint32_t id, struct weir_load *
 	__atomic_fetch_add(&load->established, (uint32_t)correction->established, __ATOMIC_RELAXED);
 	log_warning("backend %s: its count of connections was off and is corrected "
 		    "(half-open %+d, established %+d)",
-		    endpoint_format(&daemon->registry.backends[id].config->endpoint, text),
+		    endpoint_format_any(&daemon->registry.backends[id].config->endpoint, text),
 		    correction->half_open, correction->established);
 }
 
@@ -77,8 +77,8 @@ static void log_port_shortage(const struct daemon *daemon, uint32_t id, uint32_t
 
 	log_warning("backend %s: %u of %llu source ports are in use; more SNAT addresses give more "
 		    "(snat.addresses, --snat-address)",
-		    endpoint_format(&daemon->registry.backends[id].config->endpoint, text), used,
-		    (unsigned long long)snat_capacity(daemon, id));
+		    endpoint_format_any(&daemon->registry.backends[id].config->endpoint, text),
+		    used, (unsigned long long)snat_capacity(daemon, id));
 }
 
 /* Gives a backend that runs short of source ports a queue of free ones, or takes it back. */
@@ -88,6 +88,8 @@ static void watch_ports(struct daemon *daemon, uint32_t id, const struct weir_lo
 	struct weir_port_search search = { .backend_id = id, .clear = 1 };
 	uint32_t queue = 0;
 
+	if (!backend->port)
+		return; /* a queue is for one port of the backend, and it has many */
 	switch (shortage_step(&daemon->sweep.shortage, id, load->snat_ports,
 			      snat_capacity(daemon, id), backend->port_queue, &queue)) {
 	case SHORTAGE_SAME:

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "abi/hash.h"
-
 #include "src/base/address.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
@@ -40,26 +38,11 @@ static double wall_clock(uint64_t monotonic_ns)
 	       ((double)wall.tv_nsec - (double)monotonic.tv_nsec + (double)monotonic_ns) / 1e9;
 }
 
-/* The service that the packet is addressed to, as the datapath finds it. 0: none. */
+/* The service that the packet is addressed to. 0: none. */
 static uint32_t find_service(const struct daemon *daemon, const struct weir_tuple *tuple)
 {
-	union weir_range range = daemon->tables->root->listeners;
-	struct weir_listener_key key = {
-		.address = tuple->destination,
-		.port = tuple->destination_port,
-		.protocol = tuple->protocol,
-		.used = 1,
-	};
-	uint32_t home = weir_listener_hash(&key);
-
-	for (uint32_t i = 0; range.length && i < WEIR_LISTENER_PROBES; i++) {
-		uint32_t place = range.offset + ((home + i) & (range.length - 1));
-		const struct weir_listener *listener = &daemon->tables->listeners[place];
-
-		if (!memcmp(&listener->key, &key, sizeof(key)))
-			return listener->service;
-	}
-	return 0;
+	return listen_table_find(daemon, &tuple->destination, tuple->destination_port,
+				 tuple->protocol);
 }
 
 /* An event with what the daemon knows about it. */
@@ -93,7 +76,8 @@ static json_t *describe(const struct daemon *daemon, const struct decision *deci
 	char backend[ENDPOINT_STRING_SIZE], flags[9];
 
 	if (decision->backend)
-		endpoint_format(&registry->backends[decision->backend].config->endpoint, backend);
+		endpoint_format_any(&registry->backends[decision->backend].config->endpoint,
+				    backend);
 	return json_pack(
 		"{s:f, s:s?, s:o, s:o, s:s, s:s, s:s?, s:s?, s:I, s:s?}", "time",
 		wall_clock(event->time_ns), "protocol",

@@ -29,6 +29,7 @@ struct datapath_sizes {
 	uint32_t backends;
 	uint32_t slots;
 	uint32_t listeners;
+	uint32_t port_ranges;
 	uint32_t hops;
 	uint32_t snat_addresses;
 	uint32_t port_queues; /* ids, including the unused id 0 */
@@ -39,6 +40,7 @@ struct datapath_tables {
 	struct weir_root *root;
 	struct weir_runtime *runtime;
 	struct weir_listener *listeners;
+	struct weir_port_range *port_ranges;
 	struct weir_service *services;
 	struct weir_service_name *service_names;
 	struct weir_service_state *service_state;
@@ -128,6 +130,18 @@ int datapath_list_gateways(struct datapath *datapath,
 			   void (*tell)(const struct weir_gateway_key *key, uint16_t hop,
 					void *user),
 			   void *user);
+
+/*
+ * Rules of access lists: puts @count of them in, all with the same @verdict, or takes them out; those that are
+ * not there are no error. -ENOSPC: there is no room for all. Some of them may be in then.
+ */
+int datapath_put_access(struct datapath *datapath, const struct weir_access_key *keys, size_t count,
+			enum weir_access verdict);
+int datapath_remove_access(struct datapath *datapath, const struct weir_access_key *keys,
+			   size_t count);
+/* Calls @tell for each that there is, those of an earlier daemon included; it must not change any. */
+int datapath_list_access(struct datapath *datapath,
+			 void (*tell)(const struct weir_access_key *key, void *user), void *user);
 
 /* Sums over the CPUs. */
 int datapath_read_counters(struct datapath *datapath, struct weir_counters *ret);

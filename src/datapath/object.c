@@ -49,6 +49,7 @@ int object_map_tables(struct datapath *datapath)
 	tables->root = map_array(datapath, skeleton->maps.root, both);
 	tables->runtime = map_array(datapath, skeleton->maps.runtime, both);
 	tables->listeners = map_array(datapath, skeleton->maps.listeners, both);
+	tables->port_ranges = map_array(datapath, skeleton->maps.port_ranges, both);
 	tables->services = map_array(datapath, skeleton->maps.services, both);
 	tables->service_names = map_array(datapath, skeleton->maps.service_names, both);
 	tables->service_state = map_array(datapath, skeleton->maps.service_state, both);
@@ -63,11 +64,11 @@ int object_map_tables(struct datapath *datapath)
 	tables->flows4 = map_array(datapath, skeleton->maps.flows4, PROT_READ);
 	tables->flows6 = map_array(datapath, skeleton->maps.flows6, PROT_READ);
 	datapath->meta = map_array(datapath, skeleton->maps.meta, both);
-	if (!tables->root || !tables->runtime || !tables->listeners || !tables->services ||
-	    !tables->service_state || !tables->slots || !tables->backends || !tables->loads ||
-	    !tables->audits || !tables->hops || !tables->snat_addresses || !tables->snat_ports ||
-	    !tables->shared || !tables->flows4 || !tables->flows6 || !tables->service_names ||
-	    !datapath->meta)
+	if (!tables->root || !tables->runtime || !tables->listeners || !tables->port_ranges ||
+	    !tables->services || !tables->service_state || !tables->slots || !tables->backends ||
+	    !tables->loads || !tables->audits || !tables->hops || !tables->snat_addresses ||
+	    !tables->snat_ports || !tables->shared || !tables->flows4 || !tables->flows6 ||
+	    !tables->service_names || !datapath->meta)
 		return -errno;
 	return 0;
 }
@@ -104,6 +105,7 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 		uint32_t entries;
 	} wanted[] = {
 		{ skeleton->maps.listeners, sizes->listeners },
+		{ skeleton->maps.port_ranges, sizes->port_ranges ? sizes->port_ranges : 1 },
 		{ skeleton->maps.services, sizes->services },
 		{ skeleton->maps.service_names, sizes->services },
 		{ skeleton->maps.service_state, sizes->services },

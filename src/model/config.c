@@ -69,7 +69,10 @@ uint32_t config_flows_v6(const struct config_limits *limits)
 void config_service_free(struct config_service *service)
 {
 	free(service->listens);
+	free(service->except);
 	free(service->backends);
+	prefix_list_unref(service->allow);
+	prefix_list_unref(service->deny);
 	free(service->health.path);
 	free(service->health.host);
 	free(service->health.body);
@@ -164,6 +167,19 @@ struct config_backend *config_service_add_backend(struct config_service *service
 	return backends;
 }
 
+struct config_ports *config_service_add_except(struct config_service *service)
+{
+	struct config_ports *except;
+
+	except = make_room(service->except, service->except_count, sizeof(*except));
+	if (!except)
+		return NULL;
+	service->except = except;
+	except += service->except_count++;
+	*except = (struct config_ports){ 0 };
+	return except;
+}
+
 struct weir_address *config_add_snat_address(struct config *config)
 {
 	struct config_snat *snat = &config->snat;
@@ -210,8 +226,12 @@ int config_service_copy(const struct config_service *service, struct config_serv
 	/* Every pointer is set, so that nothing of @service is freed when one could not be copied. */
 	copy.listens = copy_array(service->listens, service->listen_count, sizeof(*copy.listens),
 				  &good);
+	copy.except = copy_array(service->except, service->except_count, sizeof(*copy.except),
+				 &good);
 	copy.backends = copy_array(service->backends, service->backend_count,
 				   sizeof(*copy.backends), &good);
+	prefix_list_ref(copy.allow);
+	prefix_list_ref(copy.deny);
 	copy.health.path = copy_text(health->path, &good);
 	copy.health.host = copy_text(health->host, &good);
 	copy.health.body = copy_text(health->body, &good);
@@ -238,6 +258,8 @@ int config_copy(const struct config *config, struct config *ret)
 	copy.services = copy_array(config->services, config->service_count, sizeof(*copy.services),
 				   &good);
 	copy.service_count = 0;
+	copy.host_addresses = NULL;
+	copy.host_address_count = 0;
 	while (good && copy.service_count < config->service_count) {
 		const size_t next = copy.service_count;
 

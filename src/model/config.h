@@ -8,6 +8,7 @@
 #include "abi/config.h"
 #include "src/base/address.h"
 #include "src/base/error.h"
+#include "src/model/prefix_list.h"
 
 /*
  * What the operator wants, as data: made from the flags of `weir run -i`, or from a file.
@@ -16,9 +17,11 @@
  *
  * I1  every service has at least one listen address and a name that no other service has
  * I2  no address, port and protocol is listened on twice
- * I3  every backend has a port; no service has the same backend twice
+ * I3  every backend has a port, unless its service listens on more than single ports; no service has the same
+ *     backend twice
  * I4  no backend of a service is itself listened on with the service's protocol (it would loop)
  * I5  but in mode ipip, all addresses of a service and of its backends are of one family
+ * I6  no network is in both `allow` and `deny` of a service, or twice in one of them
  */
 
 enum {
@@ -30,7 +33,9 @@ enum {
 	CONFIG_RATE_MOST = 1000000,
 	CONFIG_WEIGHT_MOST = 256,
 	CONFIG_BACKENDS_MOST = 1000000, /* of all services together */
-	CONFIG_LISTENS_MOST = 1000000,  /* the same */
+	CONFIG_LISTENS_MOST = 1000000,  /* the same, each run of ports for itself */
+	CONFIG_PREFIXES_MOST = 1000000, /* of all lists that differ */
+	CONFIG_EXCEPTS_MOST = 64,       /* of one service */
 	CONFIG_TIMEOUT_LEAST = 100,     /* milliseconds */
 	CONFIG_TIMEOUT_MOST = 7 * 24 * 3600 * 1000,
 	CONFIG_CONNECTIONS_MOST = 16 << 20,
@@ -50,9 +55,16 @@ struct config_interface {
 	enum attach attach;
 };
 
+/* Both belong to it. */
+struct config_ports {
+	uint16_t first, last;
+};
+
 struct config_listen {
 	struct endpoint endpoint;
-	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t
+		last_port; /* of a range that begins with endpoint.port (0: any port); 0: no range */
+	uint8_t protocol;  /* IPPROTO_TCP or IPPROTO_UDP */
 };
 
 /* What the operator wants of a backend, not how it is. */
@@ -63,8 +75,8 @@ enum backend_state {
 };
 
 struct config_backend {
-	struct endpoint endpoint;
-	uint32_t weight; /* 0-256; 0: no new flows */
+	struct endpoint endpoint; /* port 0: the one that the client talks to */
+	uint32_t weight;          /* 0-256; 0: no new flows */
 	enum backend_state state;
 	bool backup;              /* gets new flows only if no other one can */
 	uint32_t max_connections; /* half-open and established ones; 0: no limit */
@@ -114,6 +126,11 @@ struct config_service {
 	char name[64]; /* [a-z0-9-]{1,63} */
 	struct config_listen *listens;
 	size_t listen_count;
+	struct config_ports
+		*except; /* what ranges and `any` leave to the host or to other services */
+	size_t except_count;
+	struct prefix_list *allow; /* may be NULL, and shared */
+	struct prefix_list *deny;
 	enum weir_mode mode;
 	enum weir_scheduler scheduler;
 	bool silent;      /* on_no_backend: drop */
@@ -161,6 +178,12 @@ struct config {
 	struct config_limits limits;
 	struct config_snat snat;
 	struct config_control control;
+	/*
+	 * Borrowed, for the checks alone, and not copied: the addresses of the host that this is for. None:
+	 * they are not known.
+	 */
+	const struct weir_address *host_addresses;
+	size_t host_address_count;
 };
 
 /* Defaults of interface.md: limits, timeouts, SNAT ports. No interface, no service. */
@@ -179,6 +202,7 @@ struct config_interface *config_add_interface(struct config *config);
 struct config_service *config_add_service(struct config *config);
 struct config_listen *config_service_add_listen(struct config_service *service);
 struct config_backend *config_service_add_backend(struct config_service *service);
+struct config_ports *config_service_add_except(struct config_service *service);
 struct weir_address *config_add_snat_address(struct config *config);
 
 /* Live IPv6 flows that there may be: `flows_v6`, or else a quarter of `flows`. At least 1. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "src/model/config_checker.h"
+#include "src/model/listen.h"
 
 struct checker_path checker_path(const char *format, ...)
 {
@@ -174,30 +175,6 @@ static void check_timeouts(const struct config_service *service, size_t index,
 				service->name, rows[i].key, rows[i].value);
 }
 
-static void check_listens(const struct config_service *service, size_t index,
-			  struct checker *checker)
-{
-	char text[ENDPOINT_STRING_SIZE];
-
-	if (!service->listen_count)
-		checker_tell(checker, checker_path("services[%zu].listen", index).text,
-			     SERVICE ": it listens nowhere; give it an ADDR:PORT", service->name);
-	for (size_t i = 0; i < service->listen_count; i++) {
-		const struct config_listen *listen = &service->listens[i];
-		const char *why = config_check_address(&listen->endpoint.address);
-
-		if (!why && !listen->endpoint.port)
-			why = "has no port; expected ADDR:PORT";
-		if (!why && !protocol_name(listen->protocol))
-			why = "has an unknown protocol; expected tcp or udp";
-		if (why)
-			checker_tell(checker,
-				     checker_path("services[%zu].listen[%zu]", index, i).text,
-				     SERVICE ": listen: %s %s", service->name,
-				     endpoint_format(&listen->endpoint, text), why);
-	}
-}
-
 static void check_backend(const struct config_service *service, size_t service_index, size_t index,
 			  struct checker *checker)
 {
@@ -207,7 +184,7 @@ static void check_backend(const struct config_service *service, size_t service_i
 	char endpoint[ENDPOINT_STRING_SIZE], text[192];
 
 	endpoint_format(&backend->endpoint, endpoint);
-	if (!why && !backend->endpoint.port)
+	if (!why && !backend->endpoint.port && !service_is_wide(service))
 		why = "has no port; expected ADDR:PORT";
 	if (why) {
 		snprintf(text, sizeof(text), "backend: %s %s", endpoint, why);
@@ -241,19 +218,22 @@ static void check_direct_backend(const struct config_service *service, size_t se
 	const char *mode = mode_name(service->mode);
 	char endpoint[ENDPOINT_STRING_SIZE];
 
-	endpoint_format(&backend->endpoint, endpoint);
-	for (size_t i = 0; i < service->listen_count; i++) {
-		const uint16_t port = service->listens[i].endpoint.port;
+	endpoint_format_any(&backend->endpoint, endpoint);
+	for (size_t i = 0; backend->endpoint.port && i < service->listen_count; i++) {
+		const struct config_listen *listen = &service->listens[i];
+		char expected[LISTEN_STRING_SIZE] = "none, for it listens on several";
 
-		if (port == backend->endpoint.port)
+		if (listen->endpoint.port == backend->endpoint.port && !listen_is_wide(listen))
 			continue;
+		if (!listen_is_wide(listen))
+			snprintf(expected, sizeof(expected), "that of the listen address, %u",
+				 listen->endpoint.port);
 		checker_tell(
 			checker,
 			checker_path("services[%zu].backends[%zu].address", service_index, index)
 				.text,
-			SERVICE ": backend %s: mode %s changes no port; expected that of the "
-				"listen address, %u",
-			service->name, endpoint, mode, port);
+			SERVICE ": backend %s: mode %s changes no port; expected %s", service->name,
+			endpoint, mode, expected);
 		break;
 	}
 	if (backend->max_connections)
@@ -316,7 +296,7 @@ static void check_service(const struct config_service *service, size_t index,
 		checker_tell(checker, checker_path("services[%zu]", index).text,
 			     SERVICE ": unknown mode or scheduler", service->name);
 	check_timeouts(service, index, checker);
-	check_listens(service, index, checker);
+	config_check_listens(service, index, checker);
 	for (size_t i = 0; i < service->backend_count; i++)
 		check_backend(service, index, i, checker);
 	check_direct(service, index, checker);
@@ -346,7 +326,12 @@ int config_check_all(const struct config *config, config_report_fn report, void 
 	check_control(&config->control, &checker);
 	for (size_t i = 0; i < config->service_count; i++)
 		check_service(&config->services[i], i, &checker);
-	r = config_check_doubles(config, &checker);
+	config_check_host(config, &checker);
+	r = config_check_overlaps(config, &checker);
+	if (r >= 0)
+		r = config_check_doubles(config, &checker);
+	if (r >= 0)
+		r = config_check_access(config, &checker);
 	return r < 0 ? r : checker.found;
 }
 

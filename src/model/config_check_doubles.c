@@ -87,40 +87,6 @@ static void check_snat(const struct config *config, struct place *scratch, struc
 				     address_format(&scratch[i].address, text));
 }
 
-/* I2. Leaves @places, which has room for all, sorted. */
-static void check_listens(const struct config *config, struct place *places,
-			  struct checker *checker)
-{
-	const struct config_service *services = config->services;
-	size_t count = 0;
-
-	for (size_t i = 0; i < config->service_count; i++)
-		for (size_t j = 0; j < services[i].listen_count; j++)
-			places[count++] = place_of(&services[i].listens[j].endpoint,
-						   services[i].listens[j].protocol, i, j);
-	qsort(places, count, sizeof(*places), order_places);
-	for (size_t i = 1; i < count; i++) {
-		const struct place *first = &places[i - 1], *again = &places[i];
-		const char *protocol = protocol_name(again->protocol);
-		char text[ENDPOINT_STRING_SIZE];
-		struct checker_path path;
-
-		if (compare_places(first, again) || !protocol)
-			continue;
-		endpoint_format(&(struct endpoint){ again->address, again->port }, text);
-		path = checker_path("services[%u].listen[%u]", again->service, again->index);
-		if (first->service == again->service)
-			checker_tell(checker, path.text,
-				     SERVICE ": listens on %s/%s twice; remove one",
-				     services[again->service].name, text, protocol);
-		else
-			checker_tell(checker, path.text,
-				     "services %.63s and %.63s: both listen on %s/%s; remove one",
-				     services[first->service].name, services[again->service].name,
-				     text, protocol);
-	}
-}
-
 /* I3 for one service. @scratch has room for its backends. */
 static void check_backends(const struct config_service *service, size_t index,
 			   struct place *scratch, struct checker *checker)
@@ -135,42 +101,12 @@ static void check_backends(const struct config_service *service, size_t index,
 
 		if (compare_places(&scratch[i - 1], again))
 			continue;
-		endpoint_format(&(struct endpoint){ again->address, again->port }, text);
+		endpoint_format_any(&(struct endpoint){ again->address, again->port }, text);
 		checker_tell(checker,
 			     checker_path("services[%zu].backends[%u].address", index, again->index)
 				     .text,
 			     SERVICE ": backend %s is given twice; remove one", service->name,
 			     text);
-	}
-}
-
-static bool listened_on(const struct endpoint *endpoint, uint8_t protocol,
-			const struct place *listens, size_t listen_count)
-{
-	const struct place place = place_of(endpoint, protocol, 0, 0);
-
-	return bsearch(&place, listens, listen_count, sizeof(place), compare_places);
-}
-
-/* I4 for one service, against the sorted places of all listeners. */
-static void check_loops(const struct config_service *service, size_t index,
-			const struct place *listens, size_t listen_count, struct checker *checker)
-{
-	const char *protocols = service_protocols(service);
-	const bool tcp = strstr(protocols, "tcp"), udp = strstr(protocols, "udp");
-	char text[ENDPOINT_STRING_SIZE];
-
-	for (size_t i = 0; i < service->backend_count; i++) {
-		const struct endpoint *endpoint = &service->backends[i].endpoint;
-
-		if (!(tcp && listened_on(endpoint, IPPROTO_TCP, listens, listen_count)) &&
-		    !(udp && listened_on(endpoint, IPPROTO_UDP, listens, listen_count)))
-			continue;
-		checker_tell(checker,
-			     checker_path("services[%zu].backends[%zu].address", index, i).text,
-			     SERVICE ": backend %s is listened on by weir itself, packets would go "
-				     "round for ever; name the server's own address",
-			     service->name, endpoint_format(endpoint, text));
 	}
 }
 
@@ -213,34 +149,28 @@ static size_t larger(size_t a, size_t b)
 
 int config_check_doubles(const struct config *config, struct checker *checker)
 {
-	_cleanup_free_ struct place *listens = NULL, *scratch = NULL;
-	size_t listen_count = 0, backend_count = 0;
+	_cleanup_free_ struct place *scratch = NULL;
+	size_t backend_count = 0;
 	size_t most = larger(config->interface_count, config->snat.address_count);
 
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct config_service *service = &config->services[i];
 
-		listen_count += service->listen_count;
 		backend_count += service->backend_count;
 		most = larger(most, service->backend_count);
 	}
-	if (listen_count > CONFIG_LISTENS_MOST || backend_count > CONFIG_BACKENDS_MOST) {
+	if (backend_count > CONFIG_BACKENDS_MOST) {
 		checker_tell(checker, "services",
-			     "services: %zu listen addresses and %zu backends in all; expected at "
-			     "most 1000000 of each",
-			     listen_count, backend_count);
+			     "services: %zu backends in all; expected at most 1000000",
+			     backend_count);
 		return 0;
 	}
-	listens = calloc(listen_count + 1, sizeof(*listens));
 	scratch = calloc(most + 1, sizeof(*scratch));
-	if (!listens || !scratch)
+	if (!scratch)
 		return -ENOMEM;
 	check_interfaces(config, scratch, checker);
 	check_snat(config, scratch, checker);
-	check_listens(config, listens, checker);
-	for (size_t i = 0; i < config->service_count; i++) {
+	for (size_t i = 0; i < config->service_count; i++)
 		check_backends(&config->services[i], i, scratch, checker);
-		check_loops(&config->services[i], i, listens, listen_count, checker);
-	}
 	return check_names(config, checker);
 }

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "src/model/listen.h"
+
 #define TYPE(type) (1U << HEALTH_##type)
 #define REQUESTS (TYPE(HTTP) | TYPE(HTTPS))
 
@@ -93,6 +95,27 @@ static void check_fit(const struct config_service *service, size_t index, struct
 			     service->name);
 }
 
+/* A port that is each client's own is none to check. */
+static void check_port(const struct config_service *service, size_t index, struct checker *checker)
+{
+	const enum health_type type = service->health.type;
+	char text[ENDPOINT_STRING_SIZE];
+
+	if (service->health.port || type == HEALTH_ICMP || !service_is_wide(service))
+		return;
+	for (size_t i = 0; i < service->backend_count; i++) {
+		if (service->backends[i].endpoint.port)
+			continue;
+		checker_tell(checker, checker_path("services[%zu].health", index).text,
+			     SERVICE ": health.port: missing; backend %s has no port of its own to "
+				     "check by %s; name one, or use type icmp",
+			     service->name,
+			     endpoint_format_any(&service->backends[i].endpoint, text),
+			     health_type_name(type));
+		return;
+	}
+}
+
 static void check_numbers(const struct config_service *service, size_t index,
 			  struct checker *checker)
 {
@@ -138,6 +161,7 @@ void config_check_health(const struct config_service *service, size_t index,
 	check_fit(service, index, checker);
 	if (service->health.type == HEALTH_NONE)
 		return;
+	check_port(service, index, checker);
 	check_numbers(service, index, checker);
 	check_texts(service, index, checker);
 }

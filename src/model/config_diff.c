@@ -57,7 +57,7 @@ static void put_service(const struct config_service *service, FILE *out)
 	fputc('\0', out);
 	put_keys(config_service_keys, service, prefix, out);
 	for (size_t i = 0; i < service->backend_count; i++) {
-		endpoint_format(&service->backends[i].endpoint, address);
+		endpoint_format_any(&service->backends[i].endpoint, address);
 		snprintf(prefix, sizeof(prefix), "services.%.63s.backends[%s].", service->name,
 			 address);
 		put_keys(config_backend_keys, &service->backends[i], prefix, out);

@@ -76,6 +76,15 @@ void config_reader_value(struct config_reader *reader, const struct config_key *
 					      false);
 		return;
 	}
+	if (key->type == CONFIG_TYPE_PREFIXES || key->type == CONFIG_TYPE_EXCEPT) {
+		if (!config_reader_expect(reader, key, node, CONFIG_LIST) || node->broken)
+			return;
+		if (key->type == CONFIG_TYPE_PREFIXES)
+			config_reader_prefixes(reader, key, node, object);
+		else
+			config_reader_except(reader, key, node, object);
+		return;
+	}
 	if (!config_reader_expect(reader, key, node, CONFIG_SCALAR) || node->broken)
 		return;
 	r = config_value_read(key, node->text, node->plain, object, &error);

@@ -6,6 +6,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/model/config_reader.h"
+#include "src/model/listen.h"
 
 static const struct config_key *service_key(const char *name)
 {
@@ -69,19 +70,6 @@ static bool read_protocols(struct config_reader *reader, struct config_node *ser
 	return good && given.count;
 }
 
-/* What the datapath cannot listen on yet, or NULL. */
-static const char *listen_later(const char *text)
-{
-	const char *port = strrchr(text, ':');
-
-	if (port && !strcmp(port, ":any"))
-		return "any port";
-	if (port && port[1] && strspn(port + 1, "0123456789-") == strlen(port + 1) &&
-	    strchr(port, '-'))
-		return "a range of ports";
-	return NULL;
-}
-
 static void add_listen(struct config_reader *reader, struct config_service *service,
 		       struct config_node *node, const struct config_listen *listen)
 {
@@ -96,40 +84,24 @@ static void add_listen(struct config_reader *reader, struct config_service *serv
 static void read_listen(struct config_reader *reader, struct config_service *service,
 			struct config_node *node, const struct protocols *protocols)
 {
-	struct config_listen listen = { .protocol = 0 };
-	char text[ENDPOINT_STRING_SIZE + 8];
-	const char *later;
-	char *slash;
+	struct config_listen listen;
+	bool own;
 
 	if (!config_reader_expect(reader, service_key("listen"), node, CONFIG_SCALAR))
 		return;
-	later = listen_later(node->text);
-	if (later) {
-		config_node_refuse(&reader->errors, node,
-				   "listen: '%.80s': %s is not supported yet; expected ADDR:PORT",
-				   node->text, later);
-		return;
-	}
-	snprintf(text, sizeof(text), "%s", node->text);
-	slash = strchr(text, '/');
-	if (slash && !strcmp(slash, "/tcp"))
-		listen.protocol = IPPROTO_TCP;
-	else if (slash && !strcmp(slash, "/udp"))
-		listen.protocol = IPPROTO_UDP;
-	if (slash && listen.protocol)
-		*slash = '\0';
-	if (endpoint_parse(text, &listen.endpoint) < 0) {
+	if (listen_parse(node->text, &listen) < 0) {
 		config_node_refuse(&reader->errors, node,
 				   "listen: '%.80s' is no address with a port; expected ADDR:PORT, "
-				   "IPv6 as \"[ADDR]:PORT\"",
+				   "ADDR:LOW-HIGH or ADDR:any, IPv6 as \"[ADDR]:PORT\"",
 				   node->text);
 		return;
 	}
-	for (size_t i = 0; i < (listen.protocol ? 1 : protocols->count); i++)
-		add_listen(reader, service, node,
-			   &(struct config_listen){ listen.endpoint,
-						    listen.protocol ? listen.protocol :
-								      protocols->numbers[i] });
+	own = listen.protocol;
+	for (size_t i = 0; i < (own ? 1 : protocols->count); i++) {
+		if (!own)
+			listen.protocol = protocols->numbers[i];
+		add_listen(reader, service, node, &listen);
+	}
 }
 
 static void read_listens(struct config_reader *reader, struct config_service *service,
@@ -206,6 +178,8 @@ static void complete_ports(struct config_reader *reader, struct config_service *
 {
 	const uint16_t port = only_port(service);
 
+	if (service_is_wide(service))
+		return;
 	for (size_t i = 0; i < service->backend_count; i++) {
 		struct endpoint *endpoint = &service->backends[i].endpoint;
 		struct config_node *node = address_node(nodes[i]);
@@ -302,6 +276,18 @@ static void take_backends(struct config_reader *reader, struct config_service *s
 		complete_ports(reader, service, nodes + (list ? origin->first_backend : 0));
 }
 
+/* It would leave out what the service does not have. */
+static void check_except(struct config_reader *reader, const struct config_service *service,
+			 struct config_node *node, const struct config_node *listen)
+{
+	struct config_node *except = config_node_find(node, "except");
+
+	if (except && listen && !except->broken && !listen->broken && !service_is_wide(service))
+		config_node_refuse(&reader->errors, except,
+				   "except: the service listens on single ports; it goes with "
+				   "ADDR:any and ADDR:LOW-HIGH");
+}
+
 static void read_service(struct config_reader *reader, struct config_node *node)
 {
 	struct config_service *service = config_add_service(reader->config);
@@ -326,6 +312,7 @@ static void read_service(struct config_reader *reader, struct config_node *node)
 		read_listens(reader, service, listen, &protocols);
 	else if (listen)
 		listen->broken = true;
+	check_except(reader, service, node, listen);
 	take_backends(reader, service, origin);
 	read_health(service, config_node_find(node, "health"), &known);
 }

@@ -4,6 +4,7 @@
 
 #include "src/base/address.h"
 #include "src/model/config_schema.h"
+#include "src/model/listen.h"
 
 static uint64_t load(const struct config_key *key, const void *object)
 {
@@ -35,11 +36,23 @@ static char *text_of(const struct config_key *key, const void *object)
 	return text;
 }
 
+static const struct prefix_list *prefixes_of(const struct config_key *key, const void *object)
+{
+	const struct prefix_list *list;
+
+	memcpy(&list, (const char *)object + key->offset, sizeof(list));
+	return list;
+}
+
 bool config_value_given(const struct config_key *key, const void *object)
 {
 	switch (key->type) {
 	case CONFIG_TYPE_TEXT:
 		return text_of(key, object);
+	case CONFIG_TYPE_PREFIXES:
+		return prefixes_of(key, object);
+	case CONFIG_TYPE_EXCEPT:
+		return ((const struct config_service *)object)->except_count;
 	case CONFIG_TYPE_NUMBER:
 	case CONFIG_TYPE_SIZE:
 		return load(key, object) >= key->least;
@@ -110,7 +123,30 @@ static void write_endpoint(const struct endpoint *endpoint, FILE *out)
 {
 	char text[ENDPOINT_STRING_SIZE];
 
-	write_text(endpoint_format(endpoint, text), out);
+	write_text(endpoint_format_any(endpoint, text), out);
+}
+
+static void write_prefixes(const struct prefix_list *list, FILE *out)
+{
+	char text[PREFIX_STRING_SIZE];
+
+	fputc('[', out);
+	for (size_t i = 0; i < list->count; i++)
+		fprintf(out, "%s\"%s\"", i ? ", " : "", prefix_format(&list->entries[i], text));
+	fputc(']', out);
+}
+
+static void write_except(const struct config_service *service, FILE *out)
+{
+	fputc('[', out);
+	for (size_t i = 0; i < service->except_count; i++) {
+		const struct config_ports *ports = &service->except[i];
+
+		fprintf(out, "%s%" PRIu16, i ? ", " : "", ports->first);
+		if (ports->last != ports->first)
+			fprintf(out, "-%" PRIu16, ports->last);
+	}
+	fputc(']', out);
 }
 
 static void write_ports(const struct config_key *key, const void *object, FILE *out)
@@ -151,6 +187,12 @@ void config_value_write(const struct config_key *key, const void *object, FILE *
 	case CONFIG_TYPE_ENDPOINT:
 		write_endpoint((const struct endpoint *)place, out);
 		break;
+	case CONFIG_TYPE_PREFIXES:
+		write_prefixes(prefixes_of(key, object), out);
+		break;
+	case CONFIG_TYPE_EXCEPT:
+		write_except(object, out);
+		break;
 	default: /* CONFIG_TYPE_NUMBER, CONFIG_TYPE_SIZE */
 		fprintf(out, "%" PRIu64, load(key, object));
 	}
@@ -158,12 +200,12 @@ void config_value_write(const struct config_key *key, const void *object, FILE *
 
 void config_listens_write(const struct config_service *service, FILE *out)
 {
-	char text[ENDPOINT_STRING_SIZE];
+	char text[LISTEN_STRING_SIZE];
 
 	fputc('[', out);
 	for (size_t i = 0; i < service->listen_count; i++)
 		fprintf(out, "%s\"%s/%s\"", i ? ", " : "",
-			endpoint_format(&service->listens[i].endpoint, text),
+			listen_format(&service->listens[i], text),
 			protocol_name(service->listens[i].protocol));
 	fputc(']', out);
 }

@@ -40,6 +40,23 @@ static bool take_index(const char **path, const char *name, size_t *ret)
 	return true;
 }
 
+/* The element of a list that services may inherit; the list itself if some of it was refused. */
+static struct config_node *resolve_in_list(const struct config_reader *reader,
+					   const struct service_origin *origin, const char *key,
+					   size_t index, bool *ret_shared)
+{
+	struct config_node *list = config_node_find(origin->node, key), *node;
+
+	*ret_shared = !list;
+	if (!list && reader->defaults)
+		list = config_node_find(reader->defaults, key);
+	if (!list)
+		return origin->node;
+	for (node = list->first; node && index; index--)
+		node = node->next;
+	return list->broken || !node ? list : node;
+}
+
 static struct config_node *resolve_in_service(const struct config_reader *reader,
 					      const struct service_origin *origin, const char *path,
 					      bool *ret_shared)
@@ -50,6 +67,10 @@ static struct config_node *resolve_in_service(const struct config_reader *reader
 
 	if (take_index(&path, "listen", &index))
 		return reader->listens.nodes[origin->first_listen + index];
+	if (take_index(&path, "allow", &index))
+		return resolve_in_list(reader, origin, "allow", index, ret_shared);
+	if (take_index(&path, "deny", &index))
+		return resolve_in_list(reader, origin, "deny", index, ret_shared);
 	if (take_index(&path, "backends", &index)) {
 		*ret_shared = !origin->own_backends;
 		node = *ret_shared ? reader->template_backends.nodes[index] :

@@ -54,6 +54,12 @@ void config_reader_mapping(struct config_reader *reader, struct config_node *nod
 void config_reader_value(struct config_reader *reader, const struct config_key *key,
 			 struct config_node *node, void *object);
 
+/* allow, deny, except: config_file_lists.c. */
+void config_reader_prefixes(struct config_reader *reader, const struct config_key *key,
+			    struct config_node *list, void *object);
+void config_reader_except(struct config_reader *reader, const struct config_key *key,
+			  struct config_node *list, struct config_service *service);
+
 void config_reader_defaults(struct config_reader *reader, struct config_node *node);
 void config_reader_services(struct config_reader *reader, struct config_node *list);
 

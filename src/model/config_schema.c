@@ -196,7 +196,9 @@ const struct config_key config_backend_keys[] = {
 	  .type = CONFIG_TYPE_ENDPOINT,
 	  .required = true,
 	  FIELD(config_backend, endpoint),
-	  .help = "ADDR or ADDR:PORT; without a port that of the service." },
+	  .help = "ADDR or ADDR:PORT; without a port that of the service, which with a range or "
+		  "any "
+		  "is the one that the client talks to." },
 	{ .name = "weight",
 	  .type = CONFIG_TYPE_NUMBER,
 	  FIELD(config_backend, weight),
@@ -234,8 +236,8 @@ const struct config_key config_service_keys[] = {
 	  .type = CONFIG_TYPE_LISTENS,
 	  .required = true,
 	  .own = true,
-	  .help = "What clients talk to: ADDR:PORT, or a list of them. /tcp or /udp behind one "
-		  "goes before the service's protocol." },
+	  .help = "What clients talk to: ADDR:PORT, ADDR:LOW-HIGH or ADDR:any, or a list of them. "
+		  "/tcp or /udp behind one goes before the service's protocol." },
 	{ .name = "protocol",
 	  .type = CONFIG_TYPE_PROTOCOLS,
 	  .fallback = "tcp",
@@ -304,9 +306,20 @@ const struct config_key config_service_keys[] = {
 	  FIELD(config_service, health),
 	  .keys = config_health_keys,
 	  .help = "How backends are checked." },
-	{ .name = "allow", .type = CONFIG_TYPE_LATER },
-	{ .name = "deny", .type = CONFIG_TYPE_LATER },
-	{ .name = "except", .type = CONFIG_TYPE_LATER },
+	{ .name = "allow",
+	  .type = CONFIG_TYPE_PREFIXES,
+	  FIELD(config_service, allow),
+	  .help = "Networks whose clients are served: a list of ADDR/LENGTH. The longest prefix of "
+		  "allow and deny wins; without allow, whom no deny holds is served." },
+	{ .name = "deny",
+	  .type = CONFIG_TYPE_PREFIXES,
+	  FIELD(config_service, deny),
+	  .help = "Networks whose clients are not served: a list of ADDR/LENGTH." },
+	{ .name = "except",
+	  .type = CONFIG_TYPE_EXCEPT,
+	  .own = true,
+	  .help = "Ports that `any` and ranges leave to the host and to other services: a list of "
+		  "PORT and LOW-HIGH." },
 	{ .name = "backends",
 	  .type = CONFIG_TYPE_BACKENDS,
 	  .help = "Servers: a list of ADDR[:PORT], or of mappings." },

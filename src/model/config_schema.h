@@ -23,8 +23,10 @@ enum config_type {
 	CONFIG_TYPE_MODE,   /* permission bits, octal */
 	CONFIG_TYPE_PORTS,  /* first and last, two uint16_t */
 	CONFIG_TYPE_ENDPOINT,
-	CONFIG_TYPE_MAPPING, /* with `keys` */
-	CONFIG_TYPE_LATER,   /* what the datapath does not serve yet */
+	CONFIG_TYPE_PREFIXES, /* struct prefix_list *, NULL: not given */
+	CONFIG_TYPE_EXCEPT,   /* ports and ranges of them, of struct config_service */
+	CONFIG_TYPE_MAPPING,  /* with `keys` */
+	CONFIG_TYPE_LATER,    /* what the datapath does not serve yet */
 	/* From here on of a shape of its own, which its reader knows. */
 	CONFIG_TYPE_ADDRESSES,
 	CONFIG_TYPE_LISTENS,
@@ -71,7 +73,7 @@ const char *config_key_nearest(const struct config_key *keys, const char *name);
 /*
  * Reads @text as the value of @key into @object, what the key's table describes. @plain: it has no
  * quotes. -EINVAL (@error says what is wrong and what was expected), -ENOMEM. For types below
- * CONFIG_TYPE_MAPPING.
+ * CONFIG_TYPE_PREFIXES.
  */
 int config_value_read(const struct config_key *key, const char *text, bool plain, void *object,
 		      struct error *error);
@@ -81,7 +83,7 @@ char *config_time_format(uint64_t time, char buffer[static CONFIG_TIME_SIZE]);
 
 /* Whether there is a value, or the key is left out: a text that is NULL, a zero that stands for it. */
 bool config_value_given(const struct config_key *key, const void *object);
-/* Writes it as the file would have it. For the same types. */
+/* Writes it as the file would have it. For types below CONFIG_TYPE_MAPPING. */
 void config_value_write(const struct config_key *key, const void *object, FILE *out);
 /* The addresses that a service listens on, as the value of `listen`, and those of `snat`. */
 void config_listens_write(const struct config_service *service, FILE *out);

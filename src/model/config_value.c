@@ -93,7 +93,11 @@ const char *config_value_expected(const struct config_key *key, char buffer[stat
 	case CONFIG_TYPE_PROTOCOLS:
 		return "tcp, udp or a list of both";
 	case CONFIG_TYPE_LISTENS:
-		return "ADDR:PORT or a list of them";
+		return "ADDR:PORT, ADDR:LOW-HIGH, ADDR:any or a list of them";
+	case CONFIG_TYPE_PREFIXES:
+		return "a list of networks, ADDR/LENGTH";
+	case CONFIG_TYPE_EXCEPT:
+		return "a list of ports and ranges, LOW-HIGH";
 	case CONFIG_TYPE_MAPPING:
 	case CONFIG_TYPE_TIMEOUTS:
 	case CONFIG_TYPE_DEFAULTS:
@@ -206,7 +210,9 @@ static int read_ports(const struct config_key *key, const char *text, void *obje
 static int read_endpoint(const struct config_key *key, const char *text, void *object,
 			 struct error *error)
 {
-	if (endpoint_parse(text, (struct endpoint *)((char *)object + key->offset)) < 0)
+	struct endpoint *endpoint = (struct endpoint *)((char *)object + key->offset);
+
+	if (endpoint_parse(text, endpoint) < 0 && endpoint_parse_any(text, endpoint) < 0)
 		return refuse(key, text, false, error);
 	return 0;
 }

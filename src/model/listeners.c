@@ -63,12 +63,14 @@ static bool fill(struct weir_listener *table, uint32_t length, const struct weir
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct weir_listener_key *key = &entries[i].key;
-		const struct weir_listener entry = { .key = { .address = key->address,
-							      .port = key->port,
-							      .protocol = key->protocol,
-							      .used = 1 },
-						     .service = entries[i].service };
+		struct weir_listener entry = { .key = { .address = key->address,
+							.port = key->port,
+							.protocol = key->protocol,
+							.used = 1 },
+					       .service = entries[i].service };
 
+		if (!key->port)
+			entry.ranges = entries[i].ranges;
 		if (!insert(table, length - 1, entry))
 			return false;
 	}

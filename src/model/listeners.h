@@ -8,8 +8,9 @@
 
 /*
  * Builds the open-addressing table that the datapath looks services up in (abi/config.h). @entries
- * hold address, port, protocol and service id of each listener, in any order, without doubles
- * (their `used` and `zero` need not be set); the address-only places are added here. The length is
+ * hold address, port, protocol and service id of each listener, or port 0 and where the ranges of an address
+ * and protocol lie, in any order, without doubles (their `used` and `zero` need not be set, nor flags);
+ * the address-only places are added here. The length is
  * the smallest power of two, at least twice the number of places, with which every entry lies fewer
  * than WEIR_LISTENER_PROBES places behind its home, with no empty place in between.
  *

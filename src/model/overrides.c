@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "src/model/listen.h"
 #include "src/model/overrides.h"
 
 #include <assert.h>
@@ -110,7 +111,7 @@ static int find_subject(const struct overrides *overrides, const struct config *
 			struct error *error)
 {
 	*ret = (struct subject){ .service = find_service(file, service) };
-	endpoint_format(backend, ret->text);
+	endpoint_format_any(backend, ret->text);
 	if (!ret->service)
 		return error_set(error, -ENOENT,
 				 "there is no service '%.63s'; 'weir service list' shows them",
@@ -220,7 +221,7 @@ int overrides_add(struct overrides *overrides, const struct config *file, const 
 		r = check_weight(&subject, weight, error);
 	if (r < 0)
 		return r;
-	if (!backend->port)
+	if (!backend->port && !service_is_wide(subject.service))
 		return error_set(error, -EINVAL,
 				 "service %s: backend %s has no port; expected ADDR:PORT", service,
 				 subject.text);

@@ -10,6 +10,7 @@
 
 #include "src/base/cleanup.h"
 #include "src/base/parse.h"
+#include "src/model/listen.h"
 
 /* Longest part of a flag's value that an error repeats. */
 #define QUOTE "'%.80s'"
@@ -69,23 +70,21 @@ static int take_attach(struct flags *flags, const struct flag *flag, char *value
 static int take_listen(struct flags *flags, const struct flag *flag, char *value,
 		       struct error *error)
 {
-	char *slash = strchr(value, '/');
-	struct config_listen listen = { .protocol = IPPROTO_TCP }, *added;
+	const char *slash = strchr(value, '/');
+	struct config_listen listen, *added;
 
-	if (slash && !strcmp(slash, "/udp"))
-		listen.protocol = IPPROTO_UDP;
-	else if (slash && strcmp(slash, "/tcp"))
+	if (slash && strcmp(slash, "/udp") && strcmp(slash, "/tcp"))
 		return error_set(error, -EINVAL,
 				 "%s: " QUOTE " is no protocol; expected ADDR:PORT, "
 				 "ADDR:PORT/tcp or ADDR:PORT/udp",
 				 flag->name, slash + 1);
-	if (slash)
-		*slash = '\0';
-	if (endpoint_parse(value, &listen.endpoint) < 0 || !listen.endpoint.port)
+	if (listen_parse(value, &listen) < 0)
 		return error_set(error, -EINVAL,
 				 "%s: " QUOTE " is no address with a port; expected ADDR:PORT, "
 				 "ADDR:PORT/tcp or ADDR:PORT/udp",
 				 flag->name, value);
+	if (!listen.protocol)
+		listen.protocol = IPPROTO_TCP;
 	added = config_service_add_listen(flags->all);
 	if (!added)
 		return out_of_memory(error);
@@ -108,7 +107,8 @@ static int take_backend(struct flags *flags, const struct flag *flag, char *item
 					 flag->name, item, equals + 1);
 		backend.weight = (uint32_t)weight;
 	}
-	if (endpoint_parse(item, &backend.endpoint) < 0)
+	if (endpoint_parse(item, &backend.endpoint) < 0 &&
+	    endpoint_parse_any(item, &backend.endpoint) < 0)
 		return error_set(error, -EINVAL,
 				 "%s: " QUOTE " is no address; expected ADDR[:PORT][=WEIGHT],...",
 				 flag->name, item);
@@ -387,7 +387,7 @@ static int take_arguments(struct flags *flags, int argc, char *const argv[], boo
 static int add_service(struct flags *flags, const struct config_listen *listen, struct error *error)
 {
 	struct config_service *service = config_add_service(flags->config);
-	char address[ENDPOINT_STRING_SIZE];
+	char address[ENDPOINT_STRING_SIZE], text[LISTEN_STRING_SIZE];
 	struct config_listen *added;
 
 	if (!service)
@@ -401,8 +401,9 @@ static int add_service(struct flags *flags, const struct config_listen *listen, 
 	for (char *c = address; *c; c++)
 		if (*c == '.' || *c == ':')
 			*c = '-';
-	snprintf(service->name, sizeof(service->name), "%s-%s-%u", protocol_name(listen->protocol),
-		 address, listen->endpoint.port);
+	listen_format(listen, text);
+	snprintf(service->name, sizeof(service->name), "%s-%s-%s", protocol_name(listen->protocol),
+		 address, strrchr(text, ':') + 1);
 	added = config_service_add_listen(service);
 	if (!added)
 		return out_of_memory(error);
@@ -413,7 +414,7 @@ static int add_service(struct flags *flags, const struct config_listen *listen, 
 		if (!backend)
 			return out_of_memory(error);
 		*backend = flags->all->backends[i];
-		if (!backend->endpoint.port)
+		if (!backend->endpoint.port && !listen_is_wide(listen))
 			backend->endpoint.port = listen->endpoint.port;
 	}
 	return 0;

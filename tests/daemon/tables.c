@@ -17,6 +17,7 @@ static struct datapath_tables tables = {
 	.root = &memory.root,
 	.runtime = &memory.runtime,
 	.listeners = memory.listeners,
+	.port_ranges = memory.port_ranges,
 	.services = memory.services,
 	.service_names = memory.service_names,
 	.service_state = memory.service_state,
@@ -35,6 +36,7 @@ static struct datapath_tables tables = {
 		.backends = TABLE_BACKENDS,
 		.slots = TABLE_SLOTS,
 		.listeners = TABLE_LISTENERS,
+		.port_ranges = TABLE_PORT_RANGES,
 		.hops = TABLE_HOPS,
 		.snat_addresses = TABLE_SOURCES,
 	},
@@ -73,6 +75,88 @@ int datapath_list_gateways(struct datapath *datapath,
 		if (memory.gateway_hops[i])
 			tell(&memory.gateways[i], memory.gateway_hops[i], user);
 	return 0;
+}
+
+static long find_rule(const struct weir_access_key *key)
+{
+	for (size_t i = 0; i < TABLE_RULES; i++)
+		if (!memcmp(&memory.rules[i].key, key, sizeof(*key)))
+			return (long)i;
+	return -1;
+}
+
+int datapath_put_access(struct datapath *datapath, const struct weir_access_key *keys, size_t count,
+			enum weir_access verdict)
+{
+	static const struct weir_access_key none;
+
+	for (size_t i = 0; i < count; i++) {
+		long at = find_rule(&keys[i]);
+
+		at = at < 0 ? find_rule(&none) : at;
+		if (at < 0)
+			return -ENOSPC;
+		memory.rules[at].key = keys[i];
+		memory.rules[at].verdict = verdict;
+	}
+	return 0;
+}
+
+int datapath_remove_access(struct datapath *datapath, const struct weir_access_key *keys,
+			   size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const long at = find_rule(&keys[i]);
+
+		if (at >= 0)
+			memset(&memory.rules[at], 0, sizeof(memory.rules[at]));
+	}
+	return 0;
+}
+
+int datapath_list_access(struct datapath *datapath,
+			 void (*tell)(const struct weir_access_key *key, void *user), void *user)
+{
+	for (size_t i = 0; i < TABLE_RULES; i++)
+		if (memory.rules[i].key.length)
+			tell(&memory.rules[i].key, user);
+	return 0;
+}
+
+unsigned int tables_rules(void)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < TABLE_RULES; i++)
+		count += memory.rules[i].key.length != 0;
+	return count;
+}
+
+static bool rule_takes(const struct weir_access_key *rule, const struct weir_address *client)
+{
+	const uint8_t *a = (const void *)&rule->network, *b = (const void *)client;
+
+	for (unsigned int bit = 0; bit < rule->length - WEIR_ACCESS_LIST_BITS; bit++)
+		if ((a[bit / 8] ^ b[bit / 8]) >> (7 - bit % 8) & 1)
+			return false;
+	return true;
+}
+
+bool tables_serves(uint32_t id, const char *client)
+{
+	const uint32_t list = memory.services[id].access;
+	struct weir_address address;
+	long best = -1;
+
+	assert_int_equal(address_parse(client, &address), 0);
+	if (!list)
+		return true;
+	for (long i = 0; i < TABLE_RULES; i++)
+		if (memory.rules[i].key.length && memory.rules[i].key.list == list &&
+		    rule_takes(&memory.rules[i].key, &address) &&
+		    (best < 0 || memory.rules[i].key.length > memory.rules[best].key.length))
+			best = i;
+	return best >= 0 && memory.rules[best].verdict == WEIR_ACCESS_ALLOW;
 }
 
 void kill_flows(struct daemon *daemon, const struct weir_kill *filter)
@@ -227,6 +311,8 @@ void tables_begin(struct daemon *daemon)
 			 0);
 	assert_int_equal(ranges_init(&daemon->slot_ranges, TABLE_SLOTS), 0);
 	assert_int_equal(ranges_init(&daemon->listener_ranges, TABLE_LISTENERS), 0);
+	assert_int_equal(ranges_init(&daemon->port_range_ranges, TABLE_PORT_RANGES), 0);
+	access_init(&daemon->access);
 	assert_int_equal(checks_start(daemon, &error), 0);
 }
 
@@ -243,6 +329,8 @@ void tables_end(struct daemon *daemon)
 	registry_free(&daemon->registry);
 	ranges_free(&daemon->slot_ranges);
 	ranges_free(&daemon->listener_ranges);
+	ranges_free(&daemon->port_range_ranges);
+	access_free(&daemon->access);
 }
 
 void tables_tell(struct daemon *daemon, uint32_t id, bool reachable, uint32_t source)

@@ -18,6 +18,8 @@ enum {
 	TABLE_HOPS = 16,
 	TABLE_SOURCES = 8,
 	TABLE_GATEWAYS = 4,
+	TABLE_PORT_RANGES = 16,
+	TABLE_RULES = 32, /* of access lists */
 };
 
 /* What lies in the datapath. */
@@ -26,6 +28,7 @@ struct memory {
 	struct weir_runtime runtime;
 	struct weir_shared shared;
 	struct weir_listener listeners[TABLE_LISTENERS];
+	struct weir_port_range port_ranges[TABLE_PORT_RANGES];
 	struct weir_service services[TABLE_SERVICES];
 	struct weir_service_name service_names[TABLE_SERVICES];
 	struct weir_service_state service_state[TABLE_SERVICES];
@@ -36,6 +39,10 @@ struct memory {
 	struct weir_address snat_addresses[TABLE_SOURCES];
 	struct weir_gateway_key gateways[TABLE_GATEWAYS];
 	uint16_t gateway_hops[TABLE_GATEWAYS]; /* 0: no gateway */
+	struct {
+		struct weir_access_key key; /* length 0: none */
+		enum weir_access verdict;
+	} rules[TABLE_RULES];
 };
 
 extern struct memory memory;
@@ -75,5 +82,10 @@ void tables_check(struct daemon *daemon, uint32_t id, enum health_state state);
 
 /* The backends in the live slots of service @id, as letters in their order: id 1 is 'a'. */
 const char *tables_live(uint32_t id, char text[TABLE_SLOTS + 1]);
+/* Does service @id serve this client? As the datapath finds it: the longest rule of its list. */
+bool tables_serves(uint32_t id, const char *client);
+/* How many rules there are. */
+unsigned int tables_rules(void);
+
 /* Id of the service that the live listener table has at 192.0.2.1:@port; 0: none. */
 uint32_t tables_listener(uint16_t port);

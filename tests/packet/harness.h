@@ -62,6 +62,7 @@ struct world {
 	uint32_t backends; /* next free ids, places */
 	uint32_t hops;
 	uint32_t slots;
+	uint32_t port_ranges;
 	size_t listener_count;
 	uint32_t echo; /* an address that this host does not have, 0: none */
 	struct weir_listener listeners[32];
@@ -100,6 +101,12 @@ void world_use(struct world *world, struct datapath *datapath);
 /* Configuration. */
 uint32_t world_service(struct world *world, uint32_t id, uint32_t address, uint16_t port,
 		       uint8_t protocol, uint8_t flags);
+/* Beside single ports, these of @address and @protocol are services'. At most once for both. */
+void world_ranges(struct world *world, uint32_t address, uint8_t protocol,
+		  const struct weir_port_range *ranges, size_t count);
+/* @service serves the clients of the network @address with @bits or not, by access list @list. */
+void world_access(struct world *world, uint32_t service, uint32_t list, uint32_t address,
+		  uint32_t bits, enum weir_access verdict);
 /* From now on the host does not have @address (0: it has all). */
 void world_echo(struct world *world, uint32_t address);
 uint32_t world_backend(struct world *world, uint32_t service, uint32_t address, uint16_t port);

@@ -132,7 +132,7 @@ void talk_open_with(struct talk *talk, const struct segment *in)
 	backend = &talk->world->tables->backends[flow->backend_id];
 	talk->backend_id = flow->backend_id;
 	talk->backend = ntohl(backend->address.word[3]);
-	talk->backend_port = ntohs(backend->port);
+	talk->backend_port = backend->port ? ntohs(backend->port) : talk->service_port;
 	talk->snat = flow_snat(talk->world, flow);
 	talk->snat_port = ntohs(flow->backend_ports.destination);
 	out = to_backend(talk, in);

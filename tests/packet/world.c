@@ -106,6 +106,35 @@ uint32_t world_service(struct world *world, uint32_t id, uint32_t address, uint1
 	return id;
 }
 
+void world_ranges(struct world *world, uint32_t address, uint8_t protocol,
+		  const struct weir_port_range *ranges, size_t count)
+{
+	const uint32_t offset = world->port_ranges;
+
+	assert_true(offset + count <= world->tables->sizes.port_ranges);
+	memcpy(&world->tables->port_ranges[offset], ranges, count * sizeof(*ranges));
+	world->port_ranges += (uint32_t)count;
+	world->listeners[world->listener_count++] = (struct weir_listener){
+		.key = { .address = mapped(address), .protocol = protocol },
+		.ranges = { .offset = offset, .length = (uint32_t)count },
+	};
+	world->tables->root->wide = 1;
+	publish_listeners(world);
+}
+
+void world_access(struct world *world, uint32_t service, uint32_t list, uint32_t address,
+		  uint32_t bits, enum weir_access verdict)
+{
+	const struct weir_access_key key = {
+		.length = WEIR_ACCESS_LIST_BITS + 96 + bits,
+		.list = list,
+		.network = mapped(address),
+	};
+
+	assert_int_equal(datapath_put_access(world->datapath, &key, 1, verdict), 0);
+	service_of(world, service)->access = list;
+}
+
 uint32_t world_backend(struct world *world, uint32_t service, uint32_t address, uint16_t port)
 {
 	uint32_t id = world->backends++, hop = world->hops++;
@@ -257,6 +286,7 @@ struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open)
 		.backends = BACKENDS,
 		.slots = 16384,
 		.listeners = 256,
+		.port_ranges = 1 << 16,
 		.hops = BACKENDS + HOPS_USED,
 		.snat_addresses = 16,
 		.port_queues = 4,

@@ -48,8 +48,16 @@ static inline void assert_service_equal(const struct config_service *a,
 		assert_memory_equal(&a->listens[i].endpoint.address,
 				    &b->listens[i].endpoint.address, 16);
 		assert_int_equal(a->listens[i].endpoint.port, b->listens[i].endpoint.port);
+		assert_int_equal(a->listens[i].last_port, b->listens[i].last_port);
 		assert_int_equal(a->listens[i].protocol, b->listens[i].protocol);
 	}
+	assert_int_equal(a->except_count, b->except_count);
+	for (size_t i = 0; i < a->except_count; i++) {
+		assert_int_equal(a->except[i].first, b->except[i].first);
+		assert_int_equal(a->except[i].last, b->except[i].last);
+	}
+	assert_int_equal(prefix_list_compare(a->allow, b->allow), 0);
+	assert_int_equal(prefix_list_compare(a->deny, b->deny), 0);
 	assert_int_equal(a->mode, b->mode);
 	assert_int_equal(a->scheduler, b->scheduler);
 	assert_int_equal(a->silent, b->silent);

@@ -23,6 +23,7 @@ static const char good_config[] = "interfaces: [eth0, {name: eth1, attach: nativ
 				  "defaults:\n"
 				  "  scheduler: wlc\n"
 				  "  timeouts: {udp: 50s}\n"
+				  "  deny: [192.0.2.0/24, \"2001:db8::/32\"]\n"
 				  "services:\n"
 				  "  - name: web\n"
 				  "    listen: 192.168.178.10:8000\n"
@@ -71,4 +72,12 @@ static const char good_config[] = "interfaces: [eth0, {name: eth1, attach: nativ
 				  "    backends: [\"2001:db8::11\", 192.168.178.11:80]\n"
 				  "  - name: log\n"
 				  "    listen: 192.168.178.10:514/udp\n"
-				  "    health: {type: exec, command: exit 0}\n";
+				  "    health: {type: exec, command: exit 0}\n"
+				  "  - name: all\n"
+				  "    listen: [192.168.178.8:any, 192.168.178.7:5000-5999/udp]\n"
+				  "    except: [22, 80-90]\n"
+				  "    allow: [10.0.0.0/8, 192.0.2.128/25, 192.0.2.7]\n"
+				  "    deny: []\n"
+				  "    health: {type: icmp}\n"
+				  "    backends: [192.168.178.11, \"192.168.178.12:any\", "
+				  "192.168.178.13:99]\n";

@@ -75,6 +75,10 @@ static void write_type(const struct config_key *key, int indent, FILE *out)
 	case CONFIG_TYPE_PROTOCOLS:
 		fputs(ONE_OR_LIST("\"enum\": [\"tcp\", \"udp\"]"), out);
 		break;
+	case CONFIG_TYPE_EXCEPT:
+		fputs(LIST_OF("\"type\": [\"integer\", \"string\"]"), out);
+		break;
+	case CONFIG_TYPE_PREFIXES:
 	case CONFIG_TYPE_ADDRESSES:
 		fputs(LIST_OF(TEXT), out);
 		break;

@@ -181,12 +181,44 @@ static void test_families(void **state)
 	}
 }
 
+/* Of a backend: a port or "any" must be given. */
+static void test_endpoints_with_any(void **state)
+{
+	static const struct row rows[] = {
+		{ "10.0.0.1:any", "10.0.0.1:any" },
+		{ "10.0.0.1:80", "10.0.0.1:80" },
+		{ "[2001:db8::1]:any", "[2001:db8::1]:any" },
+		{ "[2001:db8::1]:80", "[2001:db8::1]:80" },
+		{ "10.0.0.1", NULL },
+		{ "2001:db8::1", NULL },
+		{ "10.0.0.1:", NULL },
+		{ "10.0.0.1:0", NULL },
+		{ "10.0.0.1:anyx", NULL },
+		{ "10.0.0.1:an", NULL },
+		{ ":any", NULL },
+		{ "any", NULL },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct endpoint endpoint;
+		char text[ENDPOINT_STRING_SIZE];
+		const int r = endpoint_parse_any(rows[i].text, &endpoint);
+
+		if (r != (rows[i].printed ? 0 : -EINVAL))
+			fail_msg("'%s': %d", rows[i].text, r);
+		if (r == 0)
+			assert_string_equal(endpoint_format_any(&endpoint, text), rows[i].printed);
+	}
+	assert_int_equal(endpoint_parse("10.0.0.1:any", &(struct endpoint){ 0 }), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_endpoints),      cmocka_unit_test(test_bad_endpoints),
-		cmocka_unit_test(test_addresses),      cmocka_unit_test(test_v4_is_mapped),
-		cmocka_unit_test(test_zero_and_equal), cmocka_unit_test(test_families),
+		cmocka_unit_test(test_endpoints_with_any), cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_bad_endpoints),      cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_v4_is_mapped),       cmocka_unit_test(test_zero_and_equal),
+		cmocka_unit_test(test_families),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

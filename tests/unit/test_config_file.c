@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/model/config_file.h"
+#include "src/model/listen.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -50,6 +51,40 @@ static void parse_good(const char *text, struct config *config)
 {
 	config_init(config);
 	assert_int_equal(config_file_parse(text, strlen(text), config, fail_on_error, NULL), 0);
+}
+
+static void assert_prefixes(const struct prefix_list *list, const char *expected)
+{
+	char text[512] = "", one[PREFIX_STRING_SIZE];
+
+	for (size_t i = 0; list && i < list->count; i++)
+		sprintf(text + strlen(text), "%s ", prefix_format(&list->entries[i], one));
+	assert_string_equal(text, expected);
+}
+
+static void assert_access_and_ports(const struct config *config)
+{
+	const struct config_service *web = &config->services[0], *all = &config->services[3];
+
+	assert_null(web->allow);
+	assert_prefixes(web->deny, "192.0.2.0/24 2001:db8::/32 "); /* defaults, */
+	assert_ptr_equal(web->deny, config->services[2].deny);     /* once */
+	assert_prefixes(all->allow, "10.0.0.0/8 192.0.2.128/25 192.0.2.7/32 ");
+	assert_null(all->deny); /* an empty list is none, and goes before defaults */
+	assert_int_equal(all->listen_count, 2);
+	assert_true(listen_is_any(&all->listens[0]));
+	assert_int_equal(all->listens[0].protocol, IPPROTO_TCP);
+	assert_int_equal(all->listens[1].endpoint.port, 5000);
+	assert_int_equal(all->listens[1].last_port, 5999);
+	assert_int_equal(all->listens[1].protocol, IPPROTO_UDP);
+	assert_int_equal(all->except_count, 2);
+	assert_int_equal(all->except[0].first, 22);
+	assert_int_equal(all->except[0].last, 22);
+	assert_int_equal(all->except[1].first, 80);
+	assert_int_equal(all->except[1].last, 90);
+	assert_int_equal(all->backends[0].endpoint.port, 0);
+	assert_int_equal(all->backends[1].endpoint.port, 0);
+	assert_int_equal(all->backends[2].endpoint.port, 99);
 }
 
 static void test_good_one(void **state)
@@ -105,6 +140,7 @@ static void test_good_one(void **state)
 	assert_int_equal(log->listens[0].protocol, IPPROTO_UDP);
 	assert_int_equal(log->health.type, HEALTH_EXEC);
 	assert_int_equal(log->backend_count, 0);
+	assert_access_and_ports(&config);
 }
 
 #define HEAD "interfaces: [eth0]\n"
@@ -239,13 +275,6 @@ static const struct {
 	{ WEB "  timeouts: {tcp: 1ms}\n",
 	  "5:19 tcp: '1ms' is out of range; expected a time from 100ms to 168h, such as 500ms, "
 	  "30s or 2h4m\n" },
-	{ HEAD "services: [{name: x, listen: \"1.2.3.4:any\"}]\n",
-	  "2:30 listen: '1.2.3.4:any': any port is not supported yet; expected ADDR:PORT\n" },
-	{ HEAD "services: [{name: x, listen: \"1.2.3.4:5-9\"}]\n",
-	  "2:30 listen: '1.2.3.4:5-9': a range of ports is not supported yet; expected "
-	  "ADDR:PORT\n" },
-	{ HEAD "services: [{name: x, listen: \"[2001:db8::1]:any\"}]\n",
-	  "2:30 listen: '[2001:db8::1]:any': any port is not supported yet; expected ADDR:PORT\n" },
 	{ HEAD "services: [{name: x, listen: \"2001:db8::1:80\"}]\n",
 	  "2:30 service x: listen: [2001:db8::1:80] has no port; expected ADDR:PORT\n" },
 	{ HEAD "services: [{name: x, listen: \"[fe80::1%eth0]:80\"}]\n",
@@ -275,6 +304,77 @@ static const struct {
 	  "it, or use mode ipip\n" },
 	{ WEB "  mode: ipip\n  clear_df: maybe\n",
 	  "6:13 clear_df: 'maybe' is wrong; expected true or false\n" },
+	{ HEAD "services: [{name: x, listen: \"1.2.3.4:9-5\"}]\n",
+	  "2:30 listen: '1.2.3.4:9-5' is no address with a port; expected ADDR:PORT, "
+	  "ADDR:LOW-HIGH or ADDR:any, IPv6 as \"[ADDR]:PORT\"\n" },
+	{ HEAD "services: [{name: x, listen: 1.2.3.4:22-23, except: [20-30]}]\n",
+	  "2:30 service x: listen: 1.2.3.4:22-23 has no port that except leaves to it\n" },
+	{ WEB "  except: [22]\n",
+	  "5:11 except: the service listens on single ports; it goes with ADDR:any and "
+	  "ADDR:LOW-HIGH\n" },
+	{ WEB "- {name: b, listen: 1.2.3.5:any, except: [22, 0, 5-3, []], health: {type: none}}\n",
+	  "5:47 except: '0' is wrong; expected PORT or LOW-HIGH, 1 to 65535\n"
+	  "5:50 except: '5-3' is wrong; expected PORT or LOW-HIGH, 1 to 65535\n"
+	  "5:55 except: '[...]' is wrong; expected PORT or LOW-HIGH, 1 to 65535\n" },
+	{ WEB "  except: 22\n",
+	  "5:11 except: is a single value; expected a list of ports and ranges, LOW-HIGH\n" },
+	{ HEAD "defaults: {except: [22]}\n",
+	  "2:12 except: belongs to each service, not to defaults\n" },
+	{ WEB "- {name: b, listen: 1.2.3.4:any, except: [79, 81]}\n",
+	  "5:21 services web and b: 1.2.3.4:any/tcp has ports of 1.2.3.4:80; except must name "
+	  "those that a range or any leaves to another service\n" },
+	{ WEB "- {name: b, listen: 1.2.3.4:any, except: [80]}\n"
+	      "- {name: c, listen: [1.2.3.4:80-81]}\n",
+	  "6:22 services web and c: 1.2.3.4:80-81/tcp has ports of 1.2.3.4:80; except must name "
+	  "those that a range or any leaves to another service\n" },
+	{ WEB "- {name: b, listen: [1.2.3.5:any/udp, 1.2.3.5:53], protocol: udp}\n",
+	  "5:39 service b: listens on 1.2.3.5:53/udp and on 1.2.3.5:any, which has ports of it; "
+	  "remove one\n" },
+	{ WEB "- {name: b, listen: 1.2.3.5:any}\n- {name: c, listen: 1.2.3.5:8}\n"
+	      "- {name: d, listen: 1.2.3.5:9}\n",
+	  "6:21 services b and c: 1.2.3.5:8/tcp has ports of 1.2.3.5:any; except must name those "
+	  "that a range or any leaves to another service\n"
+	  "7:21 services b and d: 1.2.3.5:9/tcp has ports of 1.2.3.5:any; except must name those "
+	  "that a range or any leaves to another service\n" },
+	{ WEB "- {name: b, listen: 1.2.3.5:5-9}\n- {name: c, listen: 1.2.3.5:5-9}\n",
+	  "6:21 services b and c: both listen on 1.2.3.5:5-9/tcp; remove one\n" },
+	{ WEB "- {name: b, listen: 1.2.3.5:any, backends: [5.6.7.8], health: {interval: 5s}}\n",
+	  "5:63 service b: health.port: missing; backend 5.6.7.8:any has no port of its own to "
+	  "check by tcp; name one, or use type icmp\n" },
+	{ WEB "- {name: b, listen: 1.2.3.5:any, backends: [5.6.7.8:any]}\n",
+	  "5:3 service b: health.port: missing; backend 5.6.7.8:any has no port of its own to "
+	  "check by tcp; name one, or use type icmp\n" },
+	{ WEB "- {name: b, listen: 1.2.3.5:any, mode: dsr, backends: [5.6.7.8:80]}\n",
+	  "5:56 service b: backend 5.6.7.8:80: mode dsr changes no port; expected none, for it "
+	  "listens on several\n" },
+	{ WEB "- {name: b, listen: 1.2.3.5:70-90, health: {port: 5}, backends: [1.2.3.4]}\n",
+	  "5:66 service b: backend 1.2.3.4:any is listened on by weir itself, packets would go "
+	  "round for ever; name the server's own address\n" },
+	{ WEB
+	  "- {name: b, listen: 1.2.3.5:70-90, backends: [1.2.3.4:80, 1.2.3.5:90, 1.2.3.5:91]}\n",
+	  "5:47 service b: backend 1.2.3.4:80 is listened on by weir itself, packets would go "
+	  "round for ever; name the server's own address\n"
+	  "5:59 service b: backend 1.2.3.5:90 is listened on by weir itself, packets would go "
+	  "round for ever; name the server's own address\n" },
+	{ WEB "  allow: [10.0.0.0/8, 10.1.0.0/8]\n",
+	  "5:23 allow: '10.1.0.0/8' has bits set behind its length; expected 10.0.0.0/8 for the "
+	  "network, or the address alone\n" },
+	{ WEB "  deny: [10.0.0.0/33, {}, x]\n",
+	  "5:10 deny: '10.0.0.0/33' is wrong; expected a network, ADDR/LENGTH, or an address\n"
+	  "5:23 deny: '[...]' is wrong; expected a network, ADDR/LENGTH, or an address\n"
+	  "5:27 deny: 'x' is wrong; expected a network, ADDR/LENGTH, or an address\n" },
+	{ WEB "  allow: 10.0.0.0/8\n",
+	  "5:10 allow: is a single value; expected a list of networks, ADDR/LENGTH\n" },
+	{ WEB "  allow: [10.0.0.0/8]\n  deny: [10.0.0.0/9, 10.0.0.0/8, 192.0.2.1, 192.0.2.1/32]\n",
+	  "6:22 service web: deny: 10.0.0.0/8 is in allow, too; remove one\n"
+	  "6:45 service web: deny: 192.0.2.1/32 is given twice; remove one\n" },
+	/* Where the second one stands, which services inherit; once. */
+	{ HEAD "defaults: {allow: [10.0.0.0/8, 10.0.0.0/8]}\nservices:\n"
+	       "- {name: a, listen: 1.2.3.4:1}\n- {name: b, listen: 1.2.3.4:2}\n",
+	  "2:32 service a: allow: 10.0.0.0/8 is given twice; remove one\n" },
+	{ HEAD "defaults: {allow: [10.0.0.0/8]}\nservices:\n"
+	       "- {name: a, listen: 1.2.3.4:1, deny: [10.0.0.0/8]}\n",
+	  "4:39 service a: deny: 10.0.0.0/8 is in allow, too; remove one\n" },
 	{ WEB "- {name: b, listen: [1.2.3.4:81, 1.2.3.4:80]}\n",
 	  "5:34 services web and b: both listen on 1.2.3.4:80/tcp; remove one\n" },
 	{ WEB "- {name: web, listen: 1.2.3.4:81}\n",
@@ -337,8 +437,8 @@ static void test_all_errors_in_order(void **state)
 		"4:44 slow_start: '3' is wrong; expected a time from 0 to 24h, such as 500ms, "
 		"30s or 2h4m\n"
 		"5:22 services A and b: both listen on 1.2.3.4:1/tcp; remove one\n"
-		"5:33 listen: '5' is no address with a port; expected ADDR:PORT, IPv6 as "
-		"\"[ADDR]:PORT\"\n"
+		"5:33 listen: '5' is no address with a port; expected ADDR:PORT, ADDR:LOW-HIGH or "
+		"ADDR:any, IPv6 as \"[ADDR]:PORT\"\n"
 		"5:48 address: '9' is wrong; expected ADDR or ADDR:PORT\n"
 		"5:51 service b: backend 1.2.3.4:1 is listened on by weir itself, packets "
 		"would go round for ever; name the server's own address\n");

@@ -15,7 +15,8 @@ static const char file_text[] =
 	"- name: web\n"
 	"  listen: 1.2.3.4:80\n"
 	"  backends: [10.0.0.1, {address: 10.0.0.2, weight: 5, state: drain}]\n"
-	"- {name: dns, listen: 1.2.3.4:53}\n";
+	"- {name: dns, listen: 1.2.3.4:53}\n"
+	"- {name: all, listen: 1.2.3.5:any, health: {type: icmp}}\n";
 
 struct fixture {
 	struct config file;
@@ -187,11 +188,37 @@ static void test_no_memory(void **state)
 
 #define WITH_FILE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* One that keeps the client's port goes with ranges and any, alone. */
+static void test_backend_without_a_port(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_(config_free) struct config config;
+	struct endpoint any;
+
+	assert_int_equal(endpoint_parse_any("10.0.0.9:any", &any), 0);
+	assert_int_equal(overrides_add(&f->overrides, &f->file, "web", &any, 1, &f->error),
+			 -EINVAL);
+	assert_string_equal(f->error.text,
+			    "service web: backend 10.0.0.9:any has no port; expected ADDR:PORT");
+	assert_int_equal(overrides_add(&f->overrides, &f->file, "all", &any, 1, &f->error), 0);
+	assert_int_equal(
+		overrides_set_state(&f->overrides, &f->file, "all", &any, BACKEND_DRAIN, &f->error),
+		0);
+	config = apply(f);
+	assert_int_equal(config.services[2].backend_count, 1);
+	assert_int_equal(config.services[2].backends[0].endpoint.port, 0);
+	assert_int_equal(config.services[2].backends[0].state, BACKEND_DRAIN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_FILE(test_set),   WITH_FILE(test_refusals),  WITH_FILE(test_add_and_remove),
-		WITH_FILE(test_prune), WITH_FILE(test_no_memory),
+		WITH_FILE(test_set),
+		WITH_FILE(test_refusals),
+		WITH_FILE(test_add_and_remove),
+		WITH_FILE(test_prune),
+		WITH_FILE(test_no_memory),
+		WITH_FILE(test_backend_without_a_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,26 @@ static void test_several_services(void **state)
 	config_free(&config);
 }
 
+static void test_any_and_ranges(void **state)
+{
+	static const char *const names[] = { "tcp-10-0-0-1-any", "udp-10-0-0-1-5000-5999" };
+	struct config config;
+
+	parse_good("--backends 10.0.0.2,10.0.0.3:99,10.0.0.4:any --listen 10.0.0.1:any "
+		   "--listen 10.0.0.1:5000-5999/udp -i eth0",
+		   &config);
+	assert_int_equal(config.service_count, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_string_equal(config.services[i].name, names[i]);
+		assert_int_equal(config.services[i].backends[0].endpoint.port, 0);
+		assert_int_equal(config.services[i].backends[1].endpoint.port, 99);
+		assert_int_equal(config.services[i].backends[2].endpoint.port, 0);
+	}
+	assert_int_equal(config.services[0].listens->last_port, 65535);
+	assert_int_equal(config.services[1].listens->protocol, IPPROTO_UDP);
+	config_free(&config);
+}
+
 static void test_schedulers_and_choices(void **state)
 {
 	static const char *const names[] = { "rr",  "wrr",    "hash",   "lc",
@@ -320,8 +340,8 @@ static void test_addresses(void **state)
 		NO_LISTEN("10.0.0.1"),
 		NO_LISTEN("10.0.0.1:"),
 		NO_LISTEN("10.0.0.1:0"),
-		NO_LISTEN("10.0.0.1:any"),
-		NO_LISTEN("10.0.0.1:1-2"),
+		NO_LISTEN("10.0.0.1:all"),
+		NO_LISTEN("10.0.0.1:2-1"),
 		NO_LISTEN("eth0:80"),
 		NO_LISTEN("80"),
 		NO_LISTEN("[::1]"),
@@ -466,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_every_flag),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_several_services),
+		cmocka_unit_test(test_any_and_ranges),
 		cmocka_unit_test(test_schedulers_and_choices),
 		cmocka_unit_test(test_many_backends),
 		cmocka_unit_test(test_backends_times_services_is_bounded),
