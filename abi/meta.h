@@ -21,7 +21,7 @@ struct weir_meta {
 	__u64 reasons; /* hash over the list of reasons: counters of another list are reset */
 	__u64 index_key[WEIR_INDEX_KEYS];
 	__u64 network_namespace; /* inode: interface indices mean nothing in another one */
-	__u32 half_open_places;
+	__u32 half_open_places[WEIR_FAMILIES];
 	__u32 index_buckets;
 	__u32 flows[WEIR_FAMILIES];
 };

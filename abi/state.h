@@ -95,7 +95,7 @@ struct weir_service_state {
 
 /* One entry of the array `shared`: words changed by atomic adds from all CPUs. */
 struct weir_shared {
-	__u64 ring_head; /* half-open flows ever put into the ring */
+	__u64 ring_head[WEIR_FAMILIES]; /* half-open flows ever put into each ring */
 	/* Records in use, from creation until the id is free again. */
 	__u32 records[WEIR_FAMILIES];
 	__u32 udp_established[WEIR_FAMILIES]; /* promoted UDP flows */

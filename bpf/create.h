@@ -25,7 +25,12 @@ __noinline int ring_enter(__u32 record, __u16 generation)
 
 	if (!shared_)
 		return 0;
-	place = array_at(&ring, __sync_fetch_and_add(&shared_->ring_head, 1) % half_open_places);
+	if (record_family(record) == WEIR_IPV6)
+		place = array_at(&ring6, __sync_fetch_and_add(&shared_->ring_head[WEIR_IPV6], 1) %
+						 half_open_places[WEIR_IPV6]);
+	else
+		place = array_at(&ring4, __sync_fetch_and_add(&shared_->ring_head[WEIR_IPV4], 1) %
+						 half_open_places[WEIR_IPV4]);
 	if (!place)
 		return 0;
 	evicted.word = __sync_lock_test_and_set(place, entry.word);
@@ -94,6 +99,13 @@ static __always_inline void record_fill_addresses(const struct packet *packet,
 	flow6->backend.source = backend->address;
 }
 
+/* A backend without a port of its own is talked to on the one that the client asked for. */
+static __always_inline __be16 backend_port(const struct weir_backend *backend,
+					   const struct packet *packet)
+{
+	return backend->port ? backend->port : packet->tuple.destination_port;
+}
+
 /*
  * Fills all of the record but its control word, and returns what that will be. Index entries may be
  * made of it, but nobody finds the flow through them before it is stored: the record is still FREE,
@@ -110,7 +122,7 @@ static __always_inline union weir_flow_control record_fill(struct xdp_md *ctx,
 
 	flow->client_ports.source = packet->tuple.source_port;
 	flow->client_ports.destination = packet->tuple.destination_port;
-	flow->backend_ports.source = backend->port ? backend->port : packet->tuple.destination_port;
+	flow->backend_ports.source = backend_port(backend, packet);
 	flow->backend_id = backend_id;
 	flow->last_seen = bpf_jiffies64();
 	flow->backend_ack = packet->sequence + 1;
@@ -231,7 +243,7 @@ static __always_inline void search_begin(struct snat_search *search, const struc
 					 const struct weir_runtime *runtime)
 {
 	search->key.source = backend->address;
-	search->key.source_port = backend->port;
+	search->key.source_port = backend_port(backend, packet);
 	search->key.protocol = packet->tuple.protocol;
 	search->key.family = packet->tuple.family;
 	search->pool.word = READ_WORD(backend->snat.word);

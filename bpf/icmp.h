@@ -89,7 +89,8 @@ static __always_inline int icmp_parse(void *data, void *data_end, const struct p
 	struct ethhdr *ethernet = data;
 	struct icmp_error *icmp;
 
-	if ((void *)(ethernet + 1) > data_end || ethernet->h_dest[0] & ETHERNET_GROUP)
+	if ((void *)(ethernet + 1) > data_end ||
+	    (ethernet->h_dest[0] | ethernet->h_source[0]) & ETHERNET_GROUP)
 		return 0;
 	if (packet->tuple.family == WEIR_IPV6 ? !icmp_bounds6(data, data_end, packet, message) :
 						!icmp_bounds4(data, data_end, packet, message))
@@ -371,8 +372,8 @@ static __always_inline enum weir_reason echo(struct xdp_md *ctx, const struct pa
 	frame_turn_round(ctx);
 	icmp->type = v6 ? ICMP6_ECHO_REPLY : ICMP_ECHO_REPLY;
 	checksum = checksum_apply(icmp->checksum, checksum_add((__u16)~request, answer));
-	/* As good as 0, and if all else is 0 the only right one. */
-	icmp->checksum = checksum ? checksum : 0xffff;
+	/* As good as 0, and if all else is 0 (never in IPv6) the only right one. */
+	icmp->checksum = checksum || v6 ? checksum : 0xffff;
 	return WEIR_REASON_ECHO;
 }
 

@@ -18,7 +18,7 @@
 #include "egress.h"
 
 /* Fixed when the object is loaded. */
-const volatile __u32 half_open_places = 1;
+const volatile __u32 half_open_places[WEIR_FAMILIES] = { 1, 1 };
 const volatile __u32 index_buckets = 1;
 const volatile __u64 index_key[WEIR_INDEX_KEYS] = {};
 
@@ -92,7 +92,9 @@ WEIR_ARRAY(loads, struct weir_load, BPF_F_MMAPABLE);
 WEIR_ARRAY(audits, struct weir_audit, BPF_F_MMAPABLE);
 WEIR_ARRAY(flows4, struct weir_flow4, BPF_F_MMAPABLE);
 WEIR_ARRAY(flows6, struct weir_flow6, BPF_F_MMAPABLE);
-WEIR_ARRAY(ring, __u64, 0); /* half-open flows in order of birth: union weir_index */
+/* Half-open flows in order of birth: union weir_index. Those of one family never push out the other's. */
+WEIR_ARRAY(ring4, __u64, 0);
+WEIR_ARRAY(ring6, __u64, 0);
 WEIR_PER_CPU(counters, struct weir_counters);
 WEIR_PER_CPU(traffic, struct weir_traffic);
 WEIR_PER_CPU(buckets, struct weir_buckets);

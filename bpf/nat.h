@@ -97,12 +97,12 @@ static __always_inline enum weir_reason nat_hop(void *data, void *data_end,
 		return WEIR_REASON_NO_NEXT_HOP;
 	if ((void *)(ethernet + 1) > data_end)
 		return WEIR_REASON_MALFORMED_IP;
-	if (hop_is_narrow(packet, hop))
-		return WEIR_REASON_TOO_BIG;
 	destination.word = READ_WORD(hop->destination.word);
 	source.word = READ_WORD(hop->source.word);
 	if (!(destination.flags & WEIR_HOP_VALID))
 		return WEIR_REASON_NO_NEXT_HOP;
+	if (hop_is_narrow(packet, hop))
+		return WEIR_REASON_TOO_BIG;
 	if (destination.flags & WEIR_HOP_DOUBTFUL)
 		packet->doubtful = 1;
 	if (destination.flags & WEIR_HOP_ON_LINK)

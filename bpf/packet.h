@@ -71,9 +71,9 @@ struct packet {
 
 /* What weir_xdp has found out when it hands a packet over to weir_slow. */
 enum slow_stage {
-	STAGE_PARSED,    /* the parser has something to say */
-	STAGE_UNKNOWN,   /* no flow */
-	STAGE_FOUND,     /* a flow, but there is more to do than to forward */
+	STAGE_PARSED,  /* the parser has something to say */
+	STAGE_UNKNOWN, /* no flow */
+	STAGE_FOUND,   /* a flow, but there is more to do than to forward */
 	STAGE_FORWARDED, /* what has become of it, but for what is rare: an answer, fragments, the trace */
 };
 
@@ -245,6 +245,9 @@ static __always_inline enum weir_reason parse_ip6(void *data, void *data_end, in
 		return WEIR_REASON_NOT_OURS_MALFORMED;
 	if (ip->version >> 4 != 6)
 		return WEIR_REASON_NOT_IP;
+	/* How the tables write IPv4; on the wire it is nobody's. */
+	if (address_is_v4(&ip->destination))
+		return WEIR_REASON_NOT_OURS;
 	packet->tuple.family = WEIR_IPV6;
 	packet->tuple.source = ip->source;
 	packet->tuple.destination = ip->destination;
@@ -254,8 +257,10 @@ static __always_inline enum weir_reason parse_ip6(void *data, void *data_end, in
 	end = packet->l4_offset + bpf_ntohs(ip->payload_length);
 	if (!protocol_has_ports(ip->next)) {
 		reason = parse_extensions(data, data_end, end, packet);
-		if (reason != WEIR_GO_ON && reason != WEIR_REASON_MALFORMED_IP)
+		if (reason == WEIR_REASON_NOT_TCP_UDP)
 			return reason;
+		if (reason == WEIR_REASON_FRAGMENT)
+			return to_group ? WEIR_REASON_NOT_UNICAST : reason;
 	}
 	if (to_group)
 		return WEIR_REASON_NOT_UNICAST;
@@ -295,10 +300,11 @@ static __always_inline enum weir_reason packet_parse(void *data, void *data_end,
 		packet->l3_offset += VLAN_TAG;
 	}
 	/*
-	 * Sent to nobody in particular: RFC 1812 5.3.4. Another host's address is not looked for: an
-	 * interface may own more than one (VRRP), and the XDP program is not told which.
+	 * Sent to nobody in particular (RFC 1812 5.3.4), or by a group, which no answer may go to. Another
+	 * host's address is not looked for: an interface may own more than one (VRRP), and the XDP program
+	 * is not told which.
 	 */
-	to_group = ethernet->h_dest[0] & ETHERNET_GROUP;
+	to_group = (ethernet->h_dest[0] | ethernet->h_source[0]) & ETHERNET_GROUP;
 	if (*ethertype == bpf_htons(ETH_P_IP))
 		return parse_ip4(data, data_end, to_group, packet);
 	if (*ethertype == bpf_htons(ETH_P_IPV6))

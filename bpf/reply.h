@@ -291,11 +291,14 @@ static long quote_sum_step(__u32 step, struct quote_sum *walk)
 {
 	/* By the step, not by a count of our own: the verifier would follow that. */
 	__u32 offset = walk->offset + step * sizeof(__u32);
-	__u32 *word = (void *)(long)walk->ctx->data + (offset & QUOTE_SUM_MASK);
+	__u32 *at = (void *)(long)walk->ctx->data + (offset & QUOTE_SUM_MASK);
+	__u32 word;
 
-	if ((void *)(word + 1) > (void *)(long)walk->ctx->data_end)
-		return 1;
-	walk->sum += *word;
+	if ((void *)(at + 1) <= (void *)(long)walk->ctx->data_end)
+		word = *at;
+	else if (bpf_xdp_load_bytes(walk->ctx, offset, &word, sizeof(word)))
+		return 1; /* it is not in the first piece of the frame, nor in another one */
+	walk->sum += word;
 	return 0;
 }
 

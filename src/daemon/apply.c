@@ -360,6 +360,7 @@ int apply_config(struct daemon *daemon, const struct config *config, struct erro
 	daemon->registry.service_count = config->service_count;
 	daemon->registry.hashing_count = maglev_services(config);
 	daemon->registry.backend_count = backends;
+	check_paths_follow_all(daemon);
 	err = listen_table_apply(daemon);
 	if (err < 0)
 		return error_set(error, err, "cannot publish the listen addresses: %s%s",

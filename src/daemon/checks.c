@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/base/address.h"
 #include "src/base/log.h"
+#include "src/daemon/check_leftovers.h"
 #include "src/daemon/internal.h"
 
 #include <string.h>
@@ -48,24 +49,47 @@ static enum health_state first_state(const struct backend *backend)
 	return backend->in_slots ? HEALTH_UP : HEALTH_DOWN;
 }
 
+static int watch_backend(struct daemon *daemon, struct backend *backend,
+			 const struct check_places *places, struct health_watch **ret,
+			 struct error *error)
+{
+	const struct health_target target = {
+		.backend = backend->config->endpoint,
+		.ways = places ? places->ways : NULL,
+		.way_count = places ? places->count : 0,
+	};
+
+	return health_watch(daemon->health, &target,
+			    &daemon->registry.services[backend->service].own.health,
+			    first_state(backend), backend, ret, error);
+}
+
 void checks_follow(struct daemon *daemon, uint32_t id, const struct config_health *before)
 {
 	struct backend *backend = &daemon->registry.backends[id];
 	const struct config_health *now = &daemon->registry.services[backend->service].own.health;
 	bool wanted = now->type != HEALTH_NONE && !backend->leaving &&
 		      backend->config->state != BACKEND_DOWN;
+	struct check_places *places = NULL;
 	struct health_watch *watch = NULL;
 	char text[ENDPOINT_STRING_SIZE];
 	struct error error = {};
+	int err = wanted ? check_paths_take(daemon, backend, &places, &error) : 0;
 
-	if (wanted && backend->watch && before && health_same_check(before, now))
+	if (err == 0 && wanted && backend->watch && before && health_same_check(before, now) &&
+	    check_paths_same(places, backend->places)) {
+		check_paths_put(daemon, places);
 		return;
-	if (wanted && health_watch(daemon->health, &backend->config->endpoint, now,
-				   first_state(backend), backend, &watch, &error) < 0)
+	}
+	if (err == 0 && wanted)
+		err = watch_backend(daemon, backend, places, &watch, &error);
+	if (err < 0)
 		log_error("backend %s: cannot check its health (%s): it counts as healthy",
 			  endpoint_format_any(&backend->config->endpoint, text), error.text);
 	health_unwatch(backend->watch);
+	check_paths_put(daemon, backend->places);
 	backend->watch = watch;
+	backend->places = places;
 	/* Of the moment of the start: who comes back later begins like anybody else. */
 	backend->adopted = false;
 	backend->was_down = watch && health_report(watch)->state == HEALTH_DOWN;
@@ -107,6 +131,11 @@ void checks_ramp(struct daemon *daemon, uint32_t id)
 
 int checks_start(struct daemon *daemon, struct error *error)
 {
+	int err = check_leftovers_remove(daemon->options->state_path);
+
+	if (err < 0)
+		return error_set(error, err, "cannot remove what an earlier weir has left: %s",
+				 strerror(-err));
 	uv_timer_init(&daemon->loop, &daemon->ramp);
 	daemon->ramp.data = daemon;
 	return health_new(&daemon->loop, on_changed, daemon, &daemon->health, error);
@@ -118,4 +147,9 @@ void checks_stop(struct daemon *daemon)
 		daemon->registry.backends[id].watch = NULL;
 	health_free(daemon->health);
 	daemon->health = NULL;
+	for (uint32_t id = 1; id <= daemon->registry.last_backend; id++) {
+		check_paths_put(daemon, daemon->registry.backends[id].places);
+		daemon->registry.backends[id].places = NULL;
+	}
+	check_paths_close(daemon);
 }

@@ -2,6 +2,7 @@
 #include "src/daemon/detach.h"
 
 #include "src/base/cleanup.h"
+#include "src/daemon/check_leftovers.h"
 #include "src/daemon/restore.h"
 #include "src/datapath/datapath.h"
 #include "src/netlink/host.h"
@@ -172,6 +173,18 @@ static int restore_host(struct detach *detach, struct error *error)
 	return failed < 0 ? failed : restore_end(&restore, error);
 }
 
+static int remove_check_paths(struct detach *detach, struct error *error)
+{
+	int err = check_leftovers_remove(detach->paths->state);
+
+	if (err < 0)
+		return error_set(error, err, "cannot remove the interface of health checks: %s",
+				 strerror(-err));
+	if (err > 0)
+		say(detach, "interface and programs of health checks removed");
+	return 0;
+}
+
 /* A killed daemon leaves its socket. A file that is none is somebody else's. */
 static void remove_socket(const char *path)
 {
@@ -185,7 +198,7 @@ int daemon_detach(const struct detach_paths *paths, bool force, detach_say_fn ta
 		  struct error *error)
 {
 	struct detach detach = { .paths = paths, .say = take, .user = user };
-	int err = refuse_living(&detach, force, error);
+	int err = refuse_living(&detach, force, error), failed;
 
 	if (err == 0)
 		err = datapath_remove_pins(paths->pins, error);
@@ -194,7 +207,9 @@ int daemon_detach(const struct detach_paths *paths, bool force, detach_say_fn ta
 		return err;
 	if (err > 0)
 		say(&detach, "taken off all interfaces; tables in %s removed", paths->pins);
+	failed = remove_check_paths(&detach, error);
 	err = restore_host(&detach, error);
+	err = err < 0 ? err : failed;
 	remove_socket(paths->socket);
 	if (err == 0 && !detach.done)
 		say(&detach, "nothing to do: weir has left nothing on this host");

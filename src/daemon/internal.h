@@ -9,6 +9,7 @@
 #include "src/control/server.h"
 #include "src/daemon/access.h"
 #include "src/daemon/audit.h"
+#include "src/daemon/check_paths.h"
 #include "src/daemon/daemon.h"
 #include "src/daemon/grace.h"
 #include "src/daemon/hops.h"
@@ -66,7 +67,7 @@ struct sweep {
 	struct refusals *refusals;   /* indexed by service id */
 	struct shortage shortage;
 	uint32_t listened; /* id of the backend that was last listened to */
-	struct horizon horizon;
+	struct horizon horizons[WEIR_FAMILIES];
 	uint32_t next;           /* record that the next chunk begins with */
 	uint32_t quarantine;     /* records that were in it in the last walk */
 	uint32_t quarantine_now; /* the same, of the walk under way */
@@ -105,6 +106,7 @@ struct daemon {
 	uv_timer_t ramp;
 	uv_timer_t watchdog;
 	struct health *health;
+	struct check_paths check_paths;
 	uv_timer_t first_resolution;
 	struct control_server *control;
 	struct datapath *datapath;
@@ -256,6 +258,22 @@ void listen_table_adopt(struct daemon *daemon);
 /* The service that packets to there are for, as the datapath finds it; 0: none. @port: in wire order. */
 uint32_t listen_table_find(const struct daemon *daemon, const struct weir_address *address,
 			   uint16_t port, uint8_t protocol);
+/* check_paths.c */
+/*
+ * What the check of a backend needs in modes dsr and ipip, with one user more; NULL in nat. Given back
+ * by check_paths_put().
+ */
+int check_paths_take(struct daemon *daemon, const struct backend *backend,
+		     struct check_places **ret, struct error *error);
+void check_paths_put(struct daemon *daemon, struct check_places *places); /* NULL is allowed */
+bool check_paths_same(const struct check_places *a, const struct check_places *b);
+/* Its next hop changed, or an address of this host did. */
+void check_paths_follow(struct daemon *daemon, const struct backend *backend);
+void check_paths_follow_all(struct daemon *daemon);
+/* Links or routes changed: is the interface of health checks still there? */
+void check_paths_mend(struct daemon *daemon);
+/* Nobody checks any more. */
+void check_paths_close(struct daemon *daemon);
 
 /* checks.c: health checks, and the slow start of who comes back. */
 int checks_start(struct daemon *daemon, struct error *error);
@@ -313,6 +331,9 @@ void snat_address_event(struct daemon *daemon, const struct weir_address *addres
 
 /* host_address.c */
 bool host_address_has(const struct daemon *daemon, const struct weir_address *address);
+/* The address of this host that is most like @address, no service's, or zero: there is none. */
+struct weir_address host_address_near(const struct daemon *daemon,
+				      const struct weir_address *address);
 /* An address of this host came or went. */
 void host_address_event(struct daemon *daemon, const struct weir_address *address, bool present);
 /* Says in a table of listeners which addresses' pings weir is to answer: those that the host lacks. */

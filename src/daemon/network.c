@@ -238,9 +238,12 @@ static void on_readable(uv_poll_t *poll, int status, int readable)
 			return;
 		}
 	}
+	if (daemon->echo_stale)
+		check_paths_follow_all(daemon);
 	host_address_follow(daemon);
 	interfaces_settle(daemon);
 	egress_follow(daemon);
+	check_paths_mend(daemon);
 	publish_slots(daemon);
 	if (daemon->waiting && network_is_resolved(daemon))
 		uv_stop(&daemon->loop);

@@ -143,6 +143,7 @@ void publish_way(struct daemon *daemon, uint32_t id)
 	bool usable = hop_usable(hop, needs_source(daemon, backend), &why);
 
 	publish_source(daemon, id, &hop->state.source);
+	check_paths_follow(daemon, backend);
 	if (usable == backend->reachable)
 		return;
 	backend->reachable = usable;

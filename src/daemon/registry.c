@@ -299,6 +299,15 @@ static uint32_t twice(uint64_t count, uint32_t least)
  */
 #define LEAST_SESSIONS 4096
 
+/* So many that a flood of SYNs cannot fill the table of flows, which is smaller than that of IPv4. */
+static uint32_t half_open_v6(const struct config_limits *limits)
+{
+	uint32_t quarter = config_flows_v6(limits) / 4;
+
+	quarter = quarter ? quarter : 1;
+	return limits->half_open < quarter ? limits->half_open : quarter;
+}
+
 int registry_sizes(const struct config *config, struct datapath_sizes *ret, struct error *error)
 {
 	uint64_t backends = 0, listens = 0, slots = 0, hops, listeners = 1024;
@@ -326,6 +335,7 @@ int registry_sizes(const struct config *config, struct datapath_sizes *ret, stru
 		.sessions = direct ? config->limits.flows : LEAST_SESSIONS,
 		.sessions_v6 = direct ? config_flows_v6(&config->limits) : LEAST_SESSIONS,
 		.half_open = config->limits.half_open,
+		.half_open_v6 = half_open_v6(&config->limits),
 		.services = twice(config->service_count, LEAST_SERVICES),
 		.backends = twice(backends, LEAST_BACKENDS),
 		.slots = 2 * slots + SPARE_SLOTS,

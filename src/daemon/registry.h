@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "src/daemon/check_paths.h"
 #include "src/daemon/ranges.h"
 #include "src/datapath/datapath.h"
 #include "src/health/health.h"
@@ -36,8 +37,9 @@ struct backend {
 	bool wanted;      /* seen in the configuration that is being applied */
 	uint32_t empty;   /* walks of the sweep that saw no flow of it, while leaving */
 	uint64_t came_ms; /* when it came while the daemon ran, until it can be reached; else 0 */
-	uint64_t ramp_began_ms;     /* slow start; 0: none */
-	struct health_watch *watch; /* NULL: not checked */
+	uint64_t ramp_began_ms;      /* slow start; 0: none */
+	struct health_watch *watch;  /* NULL: not checked */
+	struct check_places *places; /* what the watch looks at in dsr and ipip; else NULL */
 };
 
 struct service {

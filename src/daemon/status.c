@@ -14,6 +14,17 @@ static json_int_t used(const struct daemon *daemon, enum weir_family family)
 	return __atomic_load_n(&daemon->tables->shared->records[family], __ATOMIC_RELAXED);
 }
 
+/* Of the family whose flows have less time to open. */
+static uint64_t horizon(const struct daemon *daemon, uint64_t handshake)
+{
+	const struct datapath_sizes *sizes = &daemon->tables->sizes;
+	uint64_t v4 = horizon_ms(&daemon->sweep.horizons[WEIR_IPV4], sizes->half_open, handshake);
+	uint64_t v6 = horizon_ms(&daemon->sweep.horizons[WEIR_IPV6], sizes->half_open_v6,
+				 handshake);
+
+	return v4 < v6 ? v4 : v6;
+}
+
 /* States are those of both families; each has records of its own. */
 static json_t *flow_count(struct daemon *daemon, const struct weir_counters *counters)
 {
@@ -32,8 +43,7 @@ static json_t *flow_count(struct daemon *daemon, const struct weir_counters *cou
 			 "limit", (json_int_t)runtime->flows_limit[WEIR_IPV4], "used_v6",
 			 used(daemon, WEIR_IPV6), "limit_v6",
 			 (json_int_t)runtime->flows_limit[WEIR_IPV6], "half_open_horizon_ms",
-			 (json_int_t)horizon_ms(&daemon->sweep.horizon,
-						daemon->config->limits.half_open, handshake));
+			 (json_int_t)horizon(daemon, handshake));
 }
 
 json_t *describe_flow_count(struct daemon *daemon)

@@ -223,8 +223,10 @@ static void end_walk(struct daemon *daemon)
 	sweep->quarantine = sweep->quarantine_now;
 	sweep->quarantine_now = 0;
 	sweep->walk_ended_ms = now_ms();
-	horizon_sample(&sweep->horizon, sweep->walk_ended_ms,
-		       __atomic_load_n(&daemon->tables->shared->ring_head, __ATOMIC_RELAXED));
+	for (int i = 0; i < WEIR_FAMILIES; i++)
+		horizon_sample(
+			&sweep->horizons[i], sweep->walk_ended_ms,
+			__atomic_load_n(&daemon->tables->shared->ring_head[i], __ATOMIC_RELAXED));
 	audit(daemon);
 	apply_settle(daemon);
 	listen_to_backends(daemon);
@@ -275,7 +277,8 @@ int sweep_start(struct daemon *daemon)
 	sweep->timer.data = daemon;
 	sweep->walk_began_ms = now_ms();
 	sweep->walk_ended_ms = sweep->walk_began_ms;
-	horizon_sample(&sweep->horizon, sweep->walk_ended_ms, 0);
+	for (int i = 0; i < WEIR_FAMILIES; i++)
+		horizon_sample(&sweep->horizons[i], sweep->walk_ended_ms, 0);
 	schedule_walk(daemon);
 	return 0;
 }

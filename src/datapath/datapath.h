@@ -23,7 +23,8 @@ struct datapath_sizes {
 	uint32_t flows;     /* limit of live flows */
 	uint32_t flows_v6;  /* the same for IPv6, which has a table of its own */
 	uint32_t half_open; /* places in the ring */
-	uint32_t sessions;  /* flows of dsr and ipip that are remembered, 0: the least possible */
+	uint32_t half_open_v6;
+	uint32_t sessions; /* flows of dsr and ipip that are remembered, 0: the least possible */
 	uint32_t sessions_v6;
 	uint32_t services; /* ids, including the unused id 0 */
 	uint32_t backends;

@@ -118,7 +118,8 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 		{ skeleton->maps.snat_addresses, sizes->snat_addresses },
 		{ skeleton->maps.snat_ports, 2 },
 		{ skeleton->maps.port_queues, sizes->port_queues },
-		{ skeleton->maps.ring, sizes->half_open },
+		{ skeleton->maps.ring4, sizes->half_open },
+		{ skeleton->maps.ring6, sizes->half_open_v6 ? sizes->half_open_v6 : 1 },
 		{ skeleton->maps.flows4, records[WEIR_IPV4] },
 		{ skeleton->maps.flows6, records[WEIR_IPV6] },
 		{ skeleton->maps.flow_index, buckets },
@@ -135,7 +136,8 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 	if (r)
 		return error_set(error, r, "cannot set table sizes: %s", strerror(-r));
 	memcpy(datapath->tables.records, records, sizeof(records));
-	skeleton->rodata->half_open_places = sizes->half_open;
+	skeleton->rodata->half_open_places[WEIR_IPV4] = sizes->half_open;
+	skeleton->rodata->half_open_places[WEIR_IPV6] = bpf_map__max_entries(skeleton->maps.ring6);
 	skeleton->rodata->index_buckets = buckets;
 	r = draw_index_key(skeleton);
 	return r ? error_set(error, r, "cannot draw random numbers: %s", strerror(-r)) : 0;

@@ -261,7 +261,8 @@ static int check_sizes(struct datapath *datapath, const struct weir_meta *meta, 
 	} rows[] = {
 		{ "live flows", &sizes->flows, meta->flows[WEIR_IPV4] },
 		{ "live IPv6 flows", &sizes->flows_v6, meta->flows[WEIR_IPV6] },
-		{ "half-open flows", &sizes->half_open, meta->half_open_places },
+		{ "half-open flows", &sizes->half_open, meta->half_open_places[WEIR_IPV4] },
+		{ "half-open IPv6 flows", &sizes->half_open_v6, meta->half_open_places[WEIR_IPV6] },
 		{ "services", &sizes->services, bpf_map__max_entries(skeleton->maps.services) },
 		{ "backends", &sizes->backends, bpf_map__max_entries(skeleton->maps.backends) },
 		{ "scheduler slots", &sizes->slots, bpf_map__max_entries(skeleton->maps.slots) },
@@ -309,7 +310,8 @@ int pins_adopt(struct datapath *datapath, struct error *error)
 		r = check_sizes(datapath, &meta, error);
 	if (r)
 		return r;
-	skeleton->rodata->half_open_places = meta.half_open_places;
+	for (int i = 0; i < WEIR_FAMILIES; i++)
+		skeleton->rodata->half_open_places[i] = meta.half_open_places[i];
 	skeleton->rodata->index_buckets = meta.index_buckets;
 	for (size_t i = 0; i < sizeof(meta.index_key) / sizeof(meta.index_key[0]); i++)
 		skeleton->rodata->index_key[i] = meta.index_key[i];
@@ -326,7 +328,8 @@ static void describe(struct datapath *datapath)
 		.layout = pins_layout(datapath),
 		.reasons = pins_reasons(),
 		.network_namespace = pins_network_namespace(),
-		.half_open_places = skeleton->rodata->half_open_places,
+		.half_open_places = { skeleton->rodata->half_open_places[WEIR_IPV4],
+				      skeleton->rodata->half_open_places[WEIR_IPV6] },
 		.index_buckets = skeleton->rodata->index_buckets,
 		.flows = { datapath->tables.sizes.flows, datapath->tables.sizes.flows_v6 },
 	};

@@ -118,12 +118,13 @@ static int exec_prepare(struct health *health, const struct target *target, stru
 /* @output: the write end, for the child. */
 static int spawn(struct exec_run *run, struct prober *prober, int output)
 {
-	const struct endpoint *endpoint = &prober->target.endpoint;
+	const struct place place = target_place(&prober->target, prober->place_number);
 	struct health *health = prober->health;
 	char address[sizeof("WEIR_ADDRESS=") + ENDPOINT_STRING_SIZE] = "WEIR_ADDRESS=";
+	char check[sizeof("WEIR_CHECK_ADDRESS=") + ENDPOINT_STRING_SIZE] = "WEIR_CHECK_ADDRESS=";
 	char port[sizeof("WEIR_PORT=65535")];
 	char *arguments[] = { "/bin/sh", "-c", prober->target.config.command, NULL };
-	char *environment[] = { address, port, EXEC_PATH, NULL };
+	char *environment[] = { address, check, port, EXEC_PATH, NULL };
 	uv_stdio_container_t streams[] = {
 		{ .flags = UV_IGNORE },
 		{ .flags = UV_INHERIT_FD, .data.fd = output },
@@ -142,8 +143,9 @@ static int spawn(struct exec_run *run, struct prober *prober, int output)
 		.gid = health->exec_gid,
 	};
 
-	address_format(&endpoint->address, address + strlen(address));
-	snprintf(port, sizeof(port), "WEIR_PORT=%u", endpoint->port);
+	address_format(&prober->target.backend.address, address + strlen(address));
+	address_format(&place.endpoint.address, check + strlen(check));
+	snprintf(port, sizeof(port), "WEIR_PORT=%u", place.endpoint.port);
 	/* Not all libraries open their files so that a command cannot get hold of them. */
 	close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
 	return uv_spawn(health->loop, &run->process, &options);

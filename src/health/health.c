@@ -81,7 +81,7 @@ static int find_prober(struct health *health, struct target *target, struct prob
 	return code;
 }
 
-int health_watch(struct health *health, const struct endpoint *target,
+int health_watch(struct health *health, const struct health_target *target,
 		 const struct config_health *config, enum health_state initial, void *user,
 		 struct health_watch **ret, struct error *error)
 {

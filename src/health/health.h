@@ -31,6 +31,20 @@ struct health_report {
 	char error[128]; /* of the last check, empty if it was good */
 };
 
+/* A service address, and the one to connect to, which leads there by way of a backend. */
+struct health_way {
+	struct weir_address service;
+	struct weir_address check;
+};
+
+/* What is checked. */
+struct health_target {
+	struct endpoint backend; /* with a port */
+	/* Service addresses that must all answer; none: the backend's own address must. */
+	const struct health_way *ways;
+	size_t way_count;
+};
+
 /* The state changed, or there is a first result. Called from the loop, never from health_watch(). */
 typedef void (*health_changed_fn)(struct health_watch *watch, void *user);
 
@@ -41,13 +55,13 @@ int health_new(uv_loop_t *loop, health_changed_fn changed, void *user, struct he
 void health_free(struct health *health); /* NULL is allowed */
 
 /*
- * Begins to check @target (with a port: that of the backend, unless @config has one) as @config says;
- * both are copied. The first check runs at once, give or take a random part of the interval, so that
+ * Begins to check @target (at the backend's port, unless @config has one) as @config says; both are
+ * copied. The first check runs at once, give or take a random part of the interval, so that
  * thousands do not start together. Until its first result the state is @initial: HEALTH_UNKNOWN (the
  * first result decides alone), or what was known of it before (then rise and fall count as usual).
  * @config->type is not HEALTH_NONE.
  */
-int health_watch(struct health *health, const struct endpoint *target,
+int health_watch(struct health *health, const struct health_target *target,
 		 const struct config_health *config, enum health_state initial, void *user,
 		 struct health_watch **ret, struct error *error);
 void health_unwatch(struct health_watch *watch); /* NULL is allowed */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { BODY_MOST = 64 * 1024 };
 
@@ -285,7 +286,14 @@ static size_t on_body(char *data, size_t one, size_t size, void *user)
 
 static curl_socket_t make_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	const struct http_run *run = user;
+	struct place place = target_place(&run->prober->target, run->prober->place_number);
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+	if (fd < 0 || place_bind(&place, fd) == 0)
+		return fd;
+	close(fd);
+	return CURL_SOCKET_BAD;
 }
 
 static bool is_bare_v6(const char *host)
@@ -295,16 +303,26 @@ static bool is_bare_v6(const char *host)
 	return strchr(host, ':') && address_parse(host, &address) == 0;
 }
 
-/* False: no memory. With a host, its name is in the URL, and only the connection knows the address. */
+/*
+ * False: no memory. The URL names the host, or the service address, if either is not what is connected
+ * to; only the connection knows the address then.
+ */
 static bool set_place(struct http_run *run, const struct target *target)
 {
 	const char *scheme = target->config.type == HEALTH_HTTPS ? "https" : "http";
+	const struct place at = target_place(target, run->prober->place_number);
+	struct endpoint service = at.endpoint;
 	const char *host = target->config.host, *path = target->config.path;
 	const bool brackets = host && is_bare_v6(host);
 	char place[ENDPOINT_STRING_SIZE], connect_to[ENDPOINT_STRING_SIZE + 2];
+	char named[ENDPOINT_STRING_SIZE];
 	_cleanup_free_ char *url = NULL;
 
-	endpoint_format(&target->endpoint, place);
+	endpoint_format(&at.endpoint, place);
+	if (!host && at.service) {
+		service.address = *at.service;
+		host = endpoint_format(&service, named);
+	}
 	if (host) {
 		snprintf(connect_to, sizeof(connect_to), "::%s", place);
 		run->connect_to = curl_slist_append(NULL, connect_to);
@@ -340,6 +358,7 @@ static void set_options(struct http_run *run, const struct http *http)
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, make_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, run);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, run);
 	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);

@@ -63,6 +63,7 @@ static uint16_t checksum(const struct echo *echo)
 
 static bool sent_by_target(const struct prober *prober, const struct sockaddr_storage *sender)
 {
+	struct place place = target_place(&prober->target, prober->place_number);
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)sender;
 	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sender;
 	struct weir_address address;
@@ -71,7 +72,7 @@ static bool sent_by_target(const struct prober *prober, const struct sockaddr_st
 		address = address_from_v4(v4->sin_addr.s_addr);
 	else
 		memcpy(&address, &v6->sin6_addr, sizeof(address));
-	return address_equal(&address, &prober->target.endpoint.address);
+	return address_equal(&address, &place.endpoint.address);
 }
 
 static void take_datagram(struct icmp *icmp, const uint8_t *data, size_t length,
@@ -148,9 +149,9 @@ static int open_socket(bool v4, bool *ret_raw, struct error *error)
 	return fd;
 }
 
-static int icmp_prepare(struct health *health, const struct target *target, struct error *error)
+static int prepare(struct health *health, bool v4, struct error *error)
 {
-	bool v4 = address_is_v4(&target->endpoint.address), raw;
+	bool raw;
 	struct icmp **place = v4 ? &health->icmp : &health->icmp6;
 	_cleanup_free_ struct icmp *icmp = NULL;
 	_cleanup_close_ int fd = -1;
@@ -180,6 +181,18 @@ static int icmp_prepare(struct health *health, const struct target *target, stru
 	return 0;
 }
 
+static int icmp_prepare(struct health *health, const struct target *target, struct error *error)
+{
+	int code = 0;
+
+	for (size_t i = 0; code == 0 && i < target_places(target); i++) {
+		struct place place = target_place(target, i);
+
+		code = prepare(health, address_is_v4(&place.endpoint.address), error);
+	}
+	return code;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	struct icmp *icmp = handle->data;
@@ -198,18 +211,13 @@ void icmp_free(struct icmp *icmp)
 	uv_close((uv_handle_t *)&icmp->poll, on_closed);
 }
 
-static struct icmp *socket_of(const struct prober *prober)
-{
-	bool v4 = address_is_v4(&prober->target.endpoint.address);
-
-	return v4 ? prober->health->icmp : prober->health->icmp6;
-}
-
 static int icmp_start(struct prober *prober)
 {
-	struct icmp *icmp = socket_of(prober);
+	struct place place = target_place(&prober->target, prober->place_number);
+	bool v4 = address_is_v4(&place.endpoint.address);
+	struct icmp *icmp = v4 ? prober->health->icmp : prober->health->icmp6;
 	struct sockaddr_storage address;
-	socklen_t length = target_socket_address(&prober->target, &address);
+	socklen_t length = place_socket_address(&place, &address);
 	struct icmp_run *run;
 	struct echo echo = { .type = icmp->v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST, .id = icmp->id };
 

@@ -47,6 +47,7 @@ struct prober {
 	LIST_HEAD(, health_watch) watches;
 	struct health_watch *next_told; /* the cursor of who is being told a result */
 	TAILQ_ENTRY(prober) place;      /* in health->queue while queued */
+	size_t place_number;            /* of those of the target, where the check is */
 	enum prober_phase phase;
 	bool overdue;
 	uint64_t started; /* milliseconds of uv_hrtime(); 0: never */

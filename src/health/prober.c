@@ -29,6 +29,7 @@ static void start(struct prober *prober)
 	prober->health->running++;
 	prober->started = clock_ms();
 	prober->overdue = false;
+	prober->place_number = 0;
 	if (prober->kind->start(prober) == 0) {
 		prober->phase = PROBER_RUNNING;
 		arm(prober, prober->target.config.timeout);
@@ -113,10 +114,42 @@ static void tell(struct prober *prober, const struct health_result *result)
 	}
 }
 
+/* One address is well: the next one. The time that a check may take is that of all of them. */
+static bool go_on(struct prober *prober)
+{
+	if (prober->place_number + 1 == target_places(&prober->target))
+		return false;
+	prober->place_number++;
+	if (prober->kind->start(prober) < 0) {
+		prober->phase = PROBER_FAILED;
+		arm(prober, 1);
+	}
+	return true;
+}
+
+/* What is wrong, and if it is not the backend's own address, with which one. */
+static void name_place(const struct prober *prober, const char *error, char *text, size_t size)
+{
+	struct place place = target_place(&prober->target, prober->place_number);
+	char address[ENDPOINT_STRING_SIZE] = "";
+
+	if (place.service)
+		address_format(place.service, address);
+	snprintf(text, size, "%s%s%s", address, place.service ? " by way of the backend: " : "",
+		 error);
+}
+
 void prober_finish(struct prober *prober, const char *error)
 {
-	struct health_result result = { error, (uint32_t)(clock_ms() - prober->started) };
+	struct health_result result = { .duration_ms = (uint32_t)(clock_ms() - prober->started) };
+	char text[sizeof(prober->error)];
 
+	if (!error && go_on(prober))
+		return;
+	if (error) {
+		name_place(prober, error, text, sizeof(text));
+		result.error = text;
+	}
 	prober->run = NULL;
 	prober->phase = PROBER_IDLE;
 	prober->health->running--;

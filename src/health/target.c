@@ -49,11 +49,15 @@ bool health_same_check(const struct config_health *a, const struct config_health
 int target_compare(const void *a, const void *b)
 {
 	const struct target *left = a, *right = b;
-	int order = memcmp(&left->endpoint.address, &right->endpoint.address,
-			   sizeof(left->endpoint.address));
+	int order = memcmp(&left->backend.address, &right->backend.address,
+			   sizeof(left->backend.address));
 
 	if (!order)
-		order = compare_numbers(left->endpoint.port, right->endpoint.port);
+		order = compare_numbers(left->backend.port, right->backend.port);
+	if (!order)
+		order = compare_numbers((uint32_t)left->way_count, (uint32_t)right->way_count);
+	if (!order && left->way_count)
+		order = memcmp(left->ways, right->ways, left->way_count * sizeof(*left->ways));
 	return order ? order : compare_configs(&left->config, &right->config);
 }
 
@@ -64,20 +68,33 @@ static bool copy_text(const char *text, char **ret)
 	return *ret || !text;
 }
 
-int target_make(const struct endpoint *endpoint, const struct config_health *config,
+static bool copy_ways(const struct health_target *target, struct health_way **ret)
+{
+	*ret = target->way_count ? calloc(target->way_count, sizeof(**ret)) : NULL;
+	if (*ret)
+		memcpy(*ret, target->ways, target->way_count * sizeof(**ret));
+	return *ret || !target->way_count;
+}
+
+int target_make(const struct health_target *what, const struct config_health *config,
 		struct target *ret)
 {
-	struct target target = { .endpoint = *endpoint, .config = *config };
+	struct target target = {
+		.backend = what->backend,
+		.way_count = what->way_count,
+		.config = *config,
+	};
 	bool good;
 
 	if (config->type == HEALTH_ICMP)
-		target.endpoint.port = 0;
+		target.backend.port = 0;
 	else if (config->port)
-		target.endpoint.port = config->port;
+		target.backend.port = config->port;
 	good = copy_text(config->path, &target.config.path);
 	good &= copy_text(config->host, &target.config.host);
 	good &= copy_text(config->body, &target.config.body);
 	good &= copy_text(config->command, &target.config.command);
+	good &= copy_ways(what, &target.ways);
 	if (!good) {
 		target_done(&target);
 		return -ENOMEM;
@@ -88,26 +105,57 @@ int target_make(const struct endpoint *endpoint, const struct config_health *con
 
 void target_done(struct target *target)
 {
+	free(target->ways);
 	free(target->config.path);
 	free(target->config.host);
 	free(target->config.body);
 	free(target->config.command);
 }
 
-socklen_t target_socket_address(const struct target *target, struct sockaddr_storage *ret)
+size_t target_places(const struct target *target)
 {
-	const struct weir_address *address = &target->endpoint.address;
+	return target->way_count ? target->way_count : 1;
+}
+
+struct place target_place(const struct target *target, size_t number)
+{
+	struct place place = { .endpoint = target->backend };
+
+	if (target->way_count) {
+		place.endpoint.address = target->ways[number].check;
+		place.service = &target->ways[number].service;
+	}
+	return place;
+}
+
+int place_bind(const struct place *place, int fd)
+{
+	bool v4 = address_is_v4(&place->endpoint.address);
+	const struct place any = {
+		.endpoint.address = v4 ? address_from_v4(0) : (struct weir_address){},
+	};
+	struct sockaddr_storage address;
+	socklen_t length = place_socket_address(&any, &address);
+
+	if (!place->service)
+		return 0;
+	return bind(fd, (struct sockaddr *)&address, length) < 0 ? -errno : 0;
+}
+
+socklen_t place_socket_address(const struct place *place, struct sockaddr_storage *ret)
+{
+	const struct weir_address *address = &place->endpoint.address;
 	struct sockaddr_in v4 = { .sin_family = AF_INET };
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
 
 	memset(ret, 0, sizeof(*ret));
 	if (address_is_v4(address)) {
-		v4.sin_port = htons(target->endpoint.port);
+		v4.sin_port = htons(place->endpoint.port);
 		v4.sin_addr.s_addr = address_to_v4(address);
 		memcpy(ret, &v4, sizeof(v4));
 		return sizeof(v4);
 	}
-	v6.sin6_port = htons(target->endpoint.port);
+	v6.sin6_port = htons(place->endpoint.port);
 	memcpy(&v6.sin6_addr, address, sizeof(v6.sin6_addr));
 	memcpy(ret, &v6, sizeof(v6));
 	return sizeof(v6);

@@ -54,7 +54,8 @@ static void on_connected(uv_poll_t *poll, int status, int events)
 static int tcp_start(struct prober *prober)
 {
 	struct sockaddr_storage address;
-	socklen_t length = target_socket_address(&prober->target, &address);
+	struct place place = target_place(&prober->target, prober->place_number);
+	socklen_t length = place_socket_address(&place, &address);
 	_cleanup_free_ struct tcp_run *run = calloc(1, sizeof(*run));
 	_cleanup_close_ int fd = socket(address.ss_family,
 					SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -62,6 +63,9 @@ static int tcp_start(struct prober *prober)
 
 	if (!run || fd < 0)
 		return prober_cannot(prober, run ? -errno : -ENOMEM, "cannot open a socket");
+	code = place_bind(&place, fd);
+	if (code < 0)
+		return prober_cannot(prober, code, "cannot take a port");
 	if (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS)
 		return prober_cannot(prober, -errno, "cannot connect");
 	code = uv_poll_init(prober->health->loop, &run->poll, fd);

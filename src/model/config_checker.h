@@ -24,7 +24,6 @@ const char *config_check_address(const struct weir_address *address);
 /* How a service is called in a message; a name may lack its end. */
 #define SERVICE "service %.63s"
 
-
 /* I3 and the second half of I1; I2 and I4; I6. 0, or -ENOMEM. */
 int config_check_doubles(const struct config *config, struct checker *checker);
 /* I5, and what goes with mode ipip alone. */

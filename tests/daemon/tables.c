@@ -42,6 +42,8 @@ static struct datapath_tables tables = {
 	},
 };
 
+static const struct daemon_options options = { .state_path = "/run/weir/weir.state" };
+
 void datapath_store(uint64_t *word, uint64_t value)
 {
 	assert_int_equal((uintptr_t)word % sizeof(*word), 0);
@@ -246,10 +248,14 @@ void health_free(struct health *health)
 {
 }
 
-int health_watch(struct health *health, const struct endpoint *target,
+int health_watch(struct health *health, const struct health_target *target,
 		 const struct config_health *config, enum health_state initial, void *user,
 		 struct health_watch **ret, struct error *error)
 {
+	assert_true(target->way_count < TABLE_WAYS);
+	for (size_t i = 0; i < target->way_count; i++)
+		asked.target[i] = target->ways[i];
+	asked.target_count = target->way_count;
 	*ret = calloc(1, sizeof(**ret));
 	assert_non_null(*ret);
 	(*ret)->report.state = initial;
@@ -289,6 +295,66 @@ void tables_check(struct daemon *daemon, uint32_t id, enum health_state state)
 	health_changed(watch, health_user);
 }
 
+int check_link_make(const char *name, struct check_link *ret, struct error *error)
+{
+	asked.links_tried++;
+	if (asked.link_error)
+		return error_set(error, asked.link_error, "no interface for checks");
+	asked.links++;
+	*ret = (struct check_link){ .ifindex = 7, .has_v6 = true };
+	return 0;
+}
+
+bool check_link_stands(const struct check_link *link)
+{
+	return !asked.link_gone;
+}
+
+int check_link_remove(const char *name)
+{
+	int removed = asked.links > 0;
+
+	asked.links = 0;
+	return removed;
+}
+
+struct weir_address check_link_address(const struct check_link *link, uint32_t place,
+				       const struct weir_address *service)
+{
+	assert_int_equal(link->ifindex, 7);
+	return address_from_v4(htonl(place));
+}
+
+int check_path_open(uint32_t owner, struct check_path **ret, struct error *error)
+{
+	assert_int_not_equal(owner, 0);
+	*ret = (void *)&memory; /* only its existence counts */
+	return 0;
+}
+
+void check_path_close(struct check_path *path)
+{
+}
+
+int check_path_attach(struct check_path *path, uint32_t ifindex, enum check_side side,
+		      struct error *error)
+{
+	asked.attached = ifindex;
+	return 0;
+}
+
+bool check_path_remove_filter(uint32_t owner, uint32_t ifindex)
+{
+	return false;
+}
+
+int check_path_set(struct check_path *path, uint32_t place, const struct weir_check *way)
+{
+	assert_true(place < TABLE_WAYS);
+	asked.ways[place] = way ? *way : (struct weir_check){};
+	return 0;
+}
+
 void tables_clear(void)
 {
 	memset(&memory, 0, sizeof(memory));
@@ -302,6 +368,7 @@ void tables_begin(struct daemon *daemon)
 	memset(&asked, 0, sizeof(asked));
 	assert_int_equal(uv_loop_init(&daemon->loop), 0);
 	daemon->tables = &tables;
+	daemon->options = &options;
 	daemon->resolver = (void *)&memory; /* only its existence counts */
 	daemon->ready = true;
 	assert_int_equal(registry_init(&daemon->registry, &tables.sizes), 0);
@@ -331,6 +398,9 @@ void tables_end(struct daemon *daemon)
 	ranges_free(&daemon->listener_ranges);
 	ranges_free(&daemon->port_range_ranges);
 	access_free(&daemon->access);
+	assert_int_equal(asked.links, 0);
+	for (size_t i = 0; i < COUNT(asked.ways); i++)
+		assert_int_equal(asked.ways[i].ifindex, 0);
 }
 
 void tables_tell(struct daemon *daemon, uint32_t id, bool reachable, uint32_t source)

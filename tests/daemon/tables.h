@@ -15,11 +15,13 @@ enum {
 	TABLE_SLOTS = 64,
 	TABLE_SLOTS_OF_HASHING = 4 * 65537, /* if a test makes room for them */
 	TABLE_LISTENERS = 32,
+	TABLE_MANY_LISTENERS = 64, /* if a test makes room for them */
 	TABLE_HOPS = 16,
 	TABLE_SOURCES = 8,
 	TABLE_GATEWAYS = 4,
 	TABLE_PORT_RANGES = 16,
 	TABLE_RULES = 32, /* of access lists */
+	TABLE_WAYS = 32,
 };
 
 /* What lies in the datapath. */
@@ -27,7 +29,7 @@ struct memory {
 	struct weir_root root;
 	struct weir_runtime runtime;
 	struct weir_shared shared;
-	struct weir_listener listeners[TABLE_LISTENERS];
+	struct weir_listener listeners[TABLE_MANY_LISTENERS];
 	struct weir_port_range port_ranges[TABLE_PORT_RANGES];
 	struct weir_service services[TABLE_SERVICES];
 	struct weir_service_name service_names[TABLE_SERVICES];
@@ -60,6 +62,14 @@ struct asked {
 	uint32_t forgotten;                      /* id that the sweep was last told to forget */
 	uint64_t jiffies;                        /* the time */
 	int resolver_error;                      /* its answer from now on */
+	struct weir_check ways[TABLE_WAYS];      /* by place; ifindex 0: nowhere */
+	uint32_t attached;                       /* interface that was last attached to */
+	unsigned int links;                      /* that check addresses are routed to, now */
+	unsigned int links_tried;
+	bool link_gone;
+	int link_error;                       /* what making one comes to from now on */
+	struct health_way target[TABLE_WAYS]; /* of the last check that began */
+	size_t target_count;
 };
 
 extern struct asked asked;

@@ -114,15 +114,57 @@ static void test_new_table(void **state)
 	assert_int_equal(listeners[4].flags, 0);
 }
 
+static void add_address(const char *text)
+{
+	struct weir_address address;
+
+	assert_int_equal(address_parse(text, &address), 0);
+	host_address_event(&daemon_, &address, true);
+}
+
+static void expect_near(const char *to, const char *wanted)
+{
+	char text[ENDPOINT_STRING_SIZE];
+	struct weir_address address, found;
+
+	assert_int_equal(address_parse(to, &address), 0);
+	found = host_address_near(&daemon_, &address);
+	assert_string_equal(address_format(&found, text), wanted);
+}
+
+static void test_near(void **state)
+{
+	struct weir_listener *own = &listeners[1];
+
+	expect_near("192.168.178.1", "::");
+	add_address("127.0.0.1");
+	add_address("169.254.1.1");
+	add_address("::1");
+	add_address("fe80::1");
+	expect_near("192.168.178.1", "::");
+	expect_near("fd00::1", "::");
+	add_address("10.0.0.1");
+	add_address("192.168.178.9");
+	add_address("192.168.178.1");
+	add_address("fd00:1::1");
+	add_address("fd00:2::1");
+	expect_near("192.168.178.1", "192.168.178.9");
+	expect_near("10.9.9.9", "10.0.0.1");
+	expect_near("fd00:2::80", "fd00:2::1");
+	expect_near("fd00:1::80", "fd00:1::1");
+	/* A service's address is its backends' own. */
+	own->key.address = address_from_v4(htonl(0xc0a8b209u));
+	daemon_.listeners.length = 1;
+	expect_near("192.168.178.1", "10.0.0.1");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(nothing_known_yet),
-		TEST(follows_events),
-		TEST(has),
-		TEST(new_table),
+		TEST(nothing_known_yet), TEST(follows_events), TEST(has),
+		TEST(new_table),         TEST(near),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,6 +267,19 @@ class Lab:
             found.append("forwarding")
         if "managed" in self.exec("lb", "ip", "neigh").stdout:
             found.append("managed neighbours")
+        found += self.left_by_checks()
+        return found
+
+    def left_by_checks(self):
+        """Of health checks by the path of the traffic: an interface, a route, filters."""
+        links = json.loads(self.exec("lb", "ip", "-json", "link").stdout)
+        found = [f"interface {link['ifname']}" for link in links
+                 if link["ifname"].startswith("weir-")]
+        for family in ("-4", "-6"):
+            if "proto 119" in self.exec("lb", "ip", family, "route").stdout:
+                found.append("a route of weir's")
+        if self.exec("lb", "tc", "filter", "show", "dev", "eth0", "ingress").stdout:
+            found.append("a filter")
         return found
 
     def weir_text(self, *arguments, check=True, socket_path=None, timeout=30):

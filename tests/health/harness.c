@@ -99,11 +99,11 @@ struct health_watch *watch(struct harness *harness, const char *target,
 			   const struct config_health *config, enum health_state initial)
 {
 	struct health_watch *made = NULL;
-	struct endpoint endpoint;
+	struct health_target place = {};
 	struct error error;
 
-	assert_int_equal(endpoint_parse(target, &endpoint), 0);
-	if (health_watch(harness->health, &endpoint, config, initial, harness, &made, &error) < 0)
+	assert_int_equal(endpoint_parse(target, &place.backend), 0);
+	if (health_watch(harness->health, &place, config, initial, harness, &made, &error) < 0)
 		fail_msg("%s", error.text);
 	return made;
 }

@@ -92,12 +92,15 @@ static void environment_is_small(void **state)
 
 	setenv("SECRET", "42", 1);
 	assert_down(*state, "127.0.0.1:80", &config,
-		    "exit status 1: WEIR_ADDRESS=127.0.0.1 WEIR_PORT=80 PATH");
+		    "exit status 1: WEIR_ADDRESS=127.0.0.1 WEIR_CHECK_ADDRESS=127.0.0.1 "
+		    "WEIR_PORT=80 PATH");
 	assert_down(*state, "[fd00::1]:8080", &config,
-		    "exit status 1: WEIR_ADDRESS=fd00::1 WEIR_PORT=8080 PATH");
+		    "exit status 1: WEIR_ADDRESS=fd00::1 WEIR_CHECK_ADDRESS=fd00::1 "
+		    "WEIR_PORT=8080 PATH");
 	config.port = 9;
 	assert_down(*state, "127.0.0.1:80", &config,
-		    "exit status 1: WEIR_ADDRESS=127.0.0.1 WEIR_PORT=9 PATH");
+		    "exit status 1: WEIR_ADDRESS=127.0.0.1 WEIR_CHECK_ADDRESS=127.0.0.1 "
+		    "WEIR_PORT=9 PATH");
 }
 
 /* While other kinds of checks have their sockets open. 3 is what ls itself opens. */

@@ -327,10 +327,12 @@ static void a_hundred_thousand_are_added_in_a_second(void **state)
 
 	assert_non_null(watches);
 	for (uint32_t i = 0; i < MANY; i++) {
-		struct endpoint endpoint = { address_from_v4(htonl(0x0a0a0000 + i / 2)),
-					     (uint16_t)(80 + i % 2) };
+		struct health_target target = {
+			.backend = { address_from_v4(htonl(0x0a0a0000 + i / 2)),
+				     (uint16_t)(80 + i % 2) },
+		};
 
-		assert_int_equal(health_watch(harness->health, &endpoint, &config, HEALTH_UNKNOWN,
+		assert_int_equal(health_watch(harness->health, &target, &config, HEALTH_UNKNOWN,
 					      harness, &watches[i], NULL),
 				 0);
 	}
@@ -338,6 +340,98 @@ static void a_hundred_thousand_are_added_in_a_second(void **state)
 	for (uint32_t i = 0; i < MANY; i++)
 		health_unwatch(watches[i]);
 	free(watches);
+}
+
+/* Local ports of the sockets that connect (02), as /proc/net/tcp has them. */
+static size_t ports_of_connecting(uint16_t *ports, size_t most)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/thread-self/net/tcp", "r");
+	unsigned int port, status;
+	char line[256];
+	size_t count = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file) && count < most)
+		if (sscanf(line, " %*u: %*x:%x %*x:%*x %x", &port, &status) == 2 && status == 2)
+			ports[count++] = (uint16_t)port;
+	return count;
+}
+
+/* What a program makes of their addresses is the same: replies must differ in their port. */
+static void checks_of_services_have_ports_of_their_own(void **state)
+{
+	struct config_health config = rare();
+	struct harness *harness = *state;
+	static uint16_t ports[1000];
+	static bool seen[65536];
+	size_t count;
+
+	config.timeout = 3000;
+	for (uint32_t i = 0; i < 500; i++) {
+		const struct health_way way = { address_from_v4(htonl(0x0a0a0a0a)),
+						address_from_v4(htonl(0x0a090003 + i / 2)) };
+		const struct health_target target = {
+			.backend = { address_from_v4(htonl(0x0a0b0000 + i)),
+				     (uint16_t)(80 + i % 2) },
+			.ways = &way,
+			.way_count = 1,
+		};
+		struct health_watch *made;
+
+		assert_int_equal(health_watch(harness->health, &target, &config, HEALTH_UNKNOWN,
+					      harness, &made, NULL),
+				 0);
+	}
+	run_for(harness, 1200);
+	count = ports_of_connecting(ports, 1000);
+	assert_true(count > 400);
+	for (size_t i = 0; i < count; i++) {
+		assert_false(seen[ports[i]]);
+		seen[ports[i]] = true;
+	}
+}
+
+static struct health_watch *watch_ways(struct harness *harness, const struct health_way *ways,
+				       size_t count, const struct config_health *config)
+{
+	const struct health_target target = {
+		.backend = { address_from_v4(htonl(0x0a0b0c0d)), 8000 },
+		.ways = ways,
+		.way_count = count,
+	};
+	struct health_watch *made;
+
+	assert_int_equal(health_watch(harness->health, &target, config, HEALTH_UNKNOWN, harness,
+				      &made, NULL),
+			 0);
+	return made;
+}
+
+/* Each answers, or it is told which one does not. */
+static void all_service_addresses_are_checked(void **state)
+{
+	const struct weir_address here = address_from_v4(htonl(INADDR_LOOPBACK));
+	const struct weir_address six = { .word = { 0, 0, 0, htonl(1) } };
+	struct health_way ways[] = { { address_from_v4(htonl(0x0a0a0a01)), here },
+				     { address_from_v4(htonl(0x0a0a0a02)), here },
+				     { address_from_v4(htonl(0x0a0a0a03)), here } };
+	struct config_health config = rare(), icmp = rare();
+	_cleanup_close_ int listener = listen_on(8000);
+	struct health_watch *watch, *pinged;
+
+	icmp.type = HEALTH_ICMP;
+	watch = watch_ways(*state, ways, 3, &config);
+	run_until_told(*state, 1);
+	assert_int_equal(health_report(watch)->state, HEALTH_UP);
+	assert_int_equal(accept_all(listener, NULL), 3);
+	ways[1].check = six; /* nobody listens there */
+	watch = watch_ways(*state, ways, 3, &config);
+	pinged = watch_ways(*state, ways, 3, &icmp);
+	run_until_told(*state, 3);
+	assert_string_equal(health_report(watch)->error,
+			    "10.10.10.2 by way of the backend: connection refused");
+	assert_int_equal(accept_all(listener, NULL), 1);
+	assert_int_equal(health_report(pinged)->state, HEALTH_UP);
 }
 
 int main(void)
@@ -359,6 +453,8 @@ int main(void)
 		TEST(free_during_checks),
 		cmocka_unit_test(whoever_is_told_may_end_all),
 		TEST(a_hundred_thousand_are_added_in_a_second),
+		TEST(checks_of_services_have_ports_of_their_own),
+		TEST(all_service_addresses_are_checked),
 	};
 
 	return cmocka_run_group_tests(tests, servers_network, NULL);

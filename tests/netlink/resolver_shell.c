@@ -5,6 +5,7 @@
  * prints each callback as one line, so that the test can play the kernel's other user.
  */
 #include "src/base/address.h"
+#include "src/netlink/check_link.h"
 #include "src/netlink/host.h"
 #include "src/netlink/resolver.h"
 
@@ -154,6 +155,27 @@ static int on_switch(const char *name)
 		       host_switch(which, interface);
 }
 
+static int make_check_link(const char *name)
+{
+	const struct weir_address v4 = address_from_v4(0), v6 = {};
+	char text[ENDPOINT_STRING_SIZE], text6[ENDPOINT_STRING_SIZE], interface[IF_NAMESIZE];
+	struct weir_address address, address6;
+	struct check_link link;
+	struct error error = { "" };
+	int result = check_link_make(name, &link, &error);
+
+	if (result < 0) {
+		printf("failed %s\n", error.text);
+		return result;
+	}
+	address = check_link_address(&link, 2, &v4);
+	address6 = check_link_address(&link, 3, &v6);
+	printf("check_link interface=%s v4=%s v6=%s has_v6=%d\n",
+	       if_indextoname(link.ifindex, interface), address_format(&address, text),
+	       address_format(&address6, text6), link.has_v6);
+	return 0;
+}
+
 static int command(struct resolver *resolver, char *line)
 {
 	char *verb = strtok(line, " \n"), *first = strtok(NULL, " \n");
@@ -172,6 +194,10 @@ static int command(struct resolver *resolver, char *line)
 		return resolver_remove_leftovers(resolver);
 	if (!strcmp(verb, "many"))
 		return add_many(resolver, first);
+	if (!strcmp(verb, "make_check_link"))
+		return make_check_link(first);
+	if (!strcmp(verb, "remove_check_link"))
+		return check_link_remove(first);
 	if (!strcmp(verb, "driver"))
 		return print_driver(first);
 	if (!strcmp(verb, "switch"))

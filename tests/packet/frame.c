@@ -10,7 +10,6 @@
 #define IP6_FRAGMENT_LENGTH 8
 #define IP6_QUOTE_MOST (1280 - IP6_LENGTH - ICMP_LENGTH)
 #define TAG_LENGTH 4
-#define PROTOCOL_ICMP6 58
 #define FRAME_ID_LOW 0x5678
 #define TCP_LENGTH 20
 #define UDP_LENGTH 8
@@ -36,6 +35,13 @@ size_t frame_ip_length(void)
 	return frame_family() == WEIR_IPV6 ? IP6_LENGTH : IP_LENGTH;
 }
 
+uint8_t frame_protocol(uint8_t protocol)
+{
+	if (frame_family() == WEIR_IPV6 && protocol == PROTOCOL_ICMP)
+		return PROTOCOL_ICMP6;
+	return protocol;
+}
+
 void put16(uint8_t *at, uint16_t value)
 {
 	at[0] = (uint8_t)(value >> 8);
@@ -53,6 +59,11 @@ uint16_t get16(const uint8_t *at)
 	return (uint16_t)(at[0] << 8 | at[1]);
 }
 
+uint32_t get32(const uint8_t *at)
+{
+	return (uint32_t)get16(at) << 16 | get16(at + 2);
+}
+
 uint16_t slow_checksum(const uint8_t *bytes, size_t length)
 {
 	uint32_t sum = 0;
@@ -65,10 +76,22 @@ uint16_t slow_checksum(const uint8_t *bytes, size_t length)
 	return (uint16_t)(0xffff - sum);
 }
 
+uint32_t ip_source(const uint8_t *ip)
+{
+	return get32(ip + (frame_family() == WEIR_IPV6 ? 20 : 12));
+}
+
+uint32_t ip_destination(const uint8_t *ip)
+{
+	return get32(ip + (frame_family() == WEIR_IPV6 ? 36 : 16));
+}
+
 void ip_checksum_again(struct frame *frame)
 {
 	uint8_t *ip = frame->bytes + ETHERNET_LENGTH;
 
+	if (frame_family() == WEIR_IPV6)
+		return;
 	put16(ip + 10, 0);
 	put16(ip + 10, slow_checksum(ip, (size_t)(ip[0] & 15) * 4));
 }
@@ -161,6 +184,11 @@ static size_t ip_length(const struct segment *segment)
 	       (is_fragment(segment) ? IP6_FRAGMENT_LENGTH : 0);
 }
 
+size_t frame_l4(const struct segment *segment)
+{
+	return ETHERNET_LENGTH + TAG_LENGTH * segment->tags + ip_length(segment);
+}
+
 static void put_ip4(uint8_t *ip, const struct segment *segment, size_t l4_length)
 {
 	size_t header = IP_LENGTH + segment->options_length;
@@ -181,7 +209,6 @@ static void put_ip4(uint8_t *ip, const struct segment *segment, size_t l4_length
 
 static void put_ip6(uint8_t *ip, const struct segment *segment, size_t l4_length)
 {
-	uint8_t protocol = segment->protocol == PROTOCOL_ICMP ? PROTOCOL_ICMP6 : segment->protocol;
 	size_t header = ip_length(segment), options = extension_length(segment);
 	uint8_t *next = ip + 6, *at = ip + IP6_LENGTH;
 
@@ -208,11 +235,11 @@ static void put_ip6(uint8_t *ip, const struct segment *segment, size_t l4_length
 		*next = 44;
 		next = at;
 		put16(at + 2, (uint16_t)((segment->fragment & 0x1fff) << 3 |
-					 (segment->fragment & 0x2000 ? 1 : 0)));
+					 (segment->fragment & FRAME_MORE_FRAGMENTS ? 1 : 0)));
 		put16(at + 4, segment->id);
 		put16(at + 6, FRAME_ID_LOW);
 	}
-	*next = protocol;
+	*next = frame_protocol(segment->protocol);
 }
 
 static void put_ip(uint8_t *ip, const struct segment *segment, size_t l4_length)
@@ -227,9 +254,10 @@ static void put_ip(uint8_t *ip, const struct segment *segment, size_t l4_length)
 static uint16_t l4_checksum(const struct segment *segment, uint8_t protocol, const uint8_t *l4,
 			    size_t length)
 {
-	uint8_t all[40 + FRAME_MOST] = { 0 };
 	size_t pseudo = frame_family() == WEIR_IPV6 ? 40 : 12;
+	uint8_t all[40 + FRAME_MOST];
 
+	memset(all, 0, pseudo);
 	if (frame_family() == WEIR_IPV6) {
 		frame_put_address(all, segment->source);
 		frame_put_address(all + 16, segment->destination);
@@ -274,15 +302,13 @@ static void put_payload(uint8_t *at, const struct segment *segment)
 struct frame frame_of(const struct segment *segment)
 {
 	size_t header = l4_header_length(segment), l4_length = header + segment->payload;
-	size_t l3 = ETHERNET_LENGTH + TAG_LENGTH * segment->tags;
-	struct frame frame = { .length = l3 + ip_length(segment) + l4_length + segment->padding };
-	uint8_t *l4 = frame.bytes + l3 + ip_length(segment);
+	struct frame frame = { .length = frame_l4(segment) + l4_length + segment->padding };
+	uint8_t *l4 = frame.bytes + frame_l4(segment);
 	bool tcp = segment->protocol == PROTOCOL_TCP;
 	uint16_t checksum;
 
 	assert(frame.length <= FRAME_MOST);
-	put_ethernet(frame.bytes, segment);
-	put_ip(frame.bytes + l3, segment, l4_length);
+	put_ip(frame.bytes + put_ethernet(frame.bytes, segment), segment, l4_length);
 	if (tcp)
 		put_tcp(l4, segment);
 	else
@@ -294,6 +320,18 @@ struct frame frame_of(const struct segment *segment)
 	if (!segment->no_checksum)
 		put16(l4 + (tcp ? 16 : 6), checksum);
 	memset(l4 + l4_length, PADDING_BYTE, segment->padding);
+	return frame;
+}
+
+struct frame frame_of_bytes(const struct segment *segment, const uint8_t *l4, size_t length)
+{
+	size_t offset = frame_l4(segment);
+	struct frame frame = { .length = offset + length + segment->padding };
+
+	assert(frame.length <= FRAME_MOST);
+	put_ip(frame.bytes + put_ethernet(frame.bytes, segment), segment, length);
+	memcpy(frame.bytes + offset, l4, length);
+	memset(frame.bytes + offset + length, PADDING_BYTE, segment->padding);
 	return frame;
 }
 
@@ -314,13 +352,13 @@ static void translate_icmp(uint8_t *type, uint8_t *code)
 			*code = rows[i].code6;
 			return;
 		}
-	*type = (uint8_t)(200 + *type); /* nothing that anybody knows */
+	*type = (uint8_t)(200 + *type % 50); /* nothing that anybody knows */
 }
 
 struct frame icmp_message(const struct segment *outer, uint8_t type, uint8_t code, uint32_t rest,
 			  const uint8_t *body, size_t length)
 {
-	size_t offset = ETHERNET_LENGTH + TAG_LENGTH * outer->tags + ip_length(outer);
+	size_t offset = frame_l4(outer);
 	struct frame frame = { .length = offset + ICMP_LENGTH + length + outer->padding };
 	uint8_t *icmp = frame.bytes + offset;
 	struct segment header = *outer;
@@ -341,13 +379,25 @@ struct frame icmp_message(const struct segment *outer, uint8_t type, uint8_t cod
 	return frame;
 }
 
+static size_t frame_tags(const struct frame *frame)
+{
+	size_t tags = 0;
+
+	while (get16(frame->bytes + 12 + TAG_LENGTH * tags) == 0x8100 ||
+	       get16(frame->bytes + 12 + TAG_LENGTH * tags) == 0x88a8)
+		tags++;
+	return tags;
+}
+
 static struct frame icmp_about(struct mac to, struct mac from, uint32_t source,
 			       uint32_t destination, uint8_t type, uint8_t code, uint32_t rest,
 			       const struct frame *about)
 {
-	const uint8_t *quoted = about->bytes + ETHERNET_LENGTH;
+	size_t tags = frame_tags(about);
+	const uint8_t *quoted = about->bytes + ETHERNET_LENGTH + TAG_LENGTH * tags;
 	size_t length = (size_t)(quoted[0] & 15) * 4 + QUOTE;
 	struct segment outer = {
+		.tags = tags,
 		.to = to,
 		.from = from,
 		.source = source,

@@ -59,6 +59,7 @@ struct world {
 	uint64_t unsent; /* flows that were made by a frame that could not be sent on */
 	struct weir_counters counters; /* as of the last frame */
 	uint32_t ingress;
+	uint32_t linear;   /* bytes of a frame in its first piece, 0: as many as fit */
 	uint32_t backends; /* next free ids, places */
 	uint32_t hops;
 	uint32_t slots;
@@ -87,6 +88,13 @@ bool network_enter(void);
 
 /* A test with a world of its own, of default size. */
 #define world_test(function) cmocka_unit_test_setup_teardown(function, world_setup, world_teardown)
+/* The same, of one family alone: what the other does not have, or has otherwise. */
+#define world_test_v4(function) world_test_of(WEIR_IPV4, function)
+#define world_test_v6(function) world_test_of(WEIR_IPV6, function)
+#define world_test_of(family, function)                                                            \
+	(frame_family() == (family) ? (struct CMUnitTest)world_test(function) :                    \
+				      (struct CMUnitTest)cmocka_unit_test(world_skip))
+void world_skip(void **state);
 int world_setup(void **state);
 int world_teardown(void **state);
 
@@ -135,6 +143,8 @@ void world_send_(struct world *world, const struct frame *in, enum weir_reason r
 /* As many frames through one entry as counters need not be looked at after each. */
 uint32_t world_run_quickly(struct world *world, const struct frame *frame);
 uint32_t world_run_frame(struct world *world, const struct frame *in, struct frame *out);
+/* Does the kernel run the program on a frame whose end is not in its first piece, however short it is? */
+bool world_splits(struct world *world);
 void world_read_counters(struct world *world);
 
 /* The maps that user space of weir does not touch, by name. The descriptor is the caller's. */

@@ -3,7 +3,7 @@
 
 #include "tests/packet/harness.h"
 
-/* One frame, and what must become of it in a world of its own. */
+/* One frame, and what must become of it. Rows without a setup leave no trace and share one world. */
 struct row {
 	const char *name;
 	void (*setup)(struct world *world); /* NULL: the world as it is */
@@ -11,6 +11,7 @@ struct row {
 	enum weir_reason reason;
 	uint32_t verdict;
 	struct frame (*out)(const struct frame *in); /* NULL: the same, not one byte changed */
+	enum { ROW_BOTH, ROW_V4, ROW_V6 } only;      /* of which family */
 };
 
 /* Runs each row as a test of its own. */

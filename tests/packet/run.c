@@ -16,10 +16,17 @@
 static const char *const reason_names[] = { WEIR_REASONS(NAME) };
 static const char *const verdict_names[] = { "aborted", "drop", "pass", "tx", "redirect" };
 
+static uint32_t linear_length(const struct world *world, const struct frame *frame)
+{
+	if (world->linear && world->linear < frame->length)
+		return world->linear;
+	return (uint32_t)frame->length;
+}
+
 static uint32_t run(struct world *world, const struct frame *in, struct frame *out)
 {
 	struct xdp_md context = {
-		.data_end = (uint32_t)in->length,
+		.data_end = linear_length(world, in),
 		.ingress_ifindex = world->ingress,
 	};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in->bytes,
@@ -46,6 +53,19 @@ uint32_t world_run_quickly(struct world *world, const struct frame *frame)
 uint32_t world_run_frame(struct world *world, const struct frame *in, struct frame *out)
 {
 	return run(world, in, out);
+}
+
+bool world_splits(struct world *world)
+{
+	uint8_t bytes[64] = { 0 };
+	struct xdp_md context = { .data_end = 32, .ingress_ifindex = world->ingress };
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = bytes, .data_size_in = sizeof(bytes),
+		    .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = 1);
+
+	if (bpf_prog_test_run_opts(datapath_xdp_fd(world->datapath), &options))
+		return false;
+	world->sent++;
+	return true;
 }
 
 void world_read_counters(struct world *world)

@@ -45,6 +45,7 @@ struct segment client_segment(const struct talk *talk, uint8_t flags, size_t pay
 					     talk->service_port, flags);
 
 	segment.protocol = talk->protocol;
+	segment.tags = talk->tags;
 	segment.payload = payload;
 	segment.sequence = talk->client_next;
 	if (flags & ACK)
@@ -58,6 +59,7 @@ struct segment backend_segment(const struct talk *talk, uint8_t flags, size_t pa
 					     talk->snat_port, flags);
 
 	segment.protocol = talk->protocol;
+	segment.tags = talk->tags;
 	segment.payload = payload;
 	segment.sequence = talk->backend_next;
 	if (flags & ACK)

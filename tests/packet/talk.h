@@ -14,6 +14,7 @@ struct talk {
 	uint16_t client_port, service_port;
 	struct mac client_hop; /* where frames to the client must go */
 	uint32_t sends;        /* XDP_TX, or XDP_REDIRECT */
+	size_t tags;           /* of all frames */
 	/* Known after the first packet. */
 	uint32_t backend_id, backend, snat;
 	uint16_t backend_port, snat_port;

@@ -7,35 +7,14 @@
 
 #include "src/base/cleanup.h"
 
-#include "tests/packet/harness.h"
+#include "tests/packet/direct.h"
 
 /* Modes dsr and ipip: each frame that leaves is compared whole with one built by other code. */
 
-enum { UNREACHABLE = 3, FRAGMENTATION_NEEDED = 4, TIME_EXCEEDED = 11, IPIP = 4, IP6IP6 = 41 };
-enum { DIRECT = 20, DATAGRAMS, PORT = 9000 };
+enum { TIME_EXCEEDED = 11, PORT = DIRECT_PORT };
 
 #define MTU 1500
 #define THIRD IP4(192, 168, 178, 13)
-
-/* A TCP and a UDP service of @mode over backends 1 and 2. */
-static void serve(struct world *world, enum weir_mode mode, enum weir_scheduler scheduler)
-{
-	const uint8_t protocols[] = { PROTOCOL_TCP, PROTOCOL_UDP };
-	const uint32_t snat = WEIR;
-
-	for (uint32_t i = 0; i < 2; i++) {
-		uint32_t service = world_service(world, DIRECT + i, WEIR, PORT, protocols[i],
-						 WEIR_SERVICE_OUTER_FIXED);
-		struct slot_candidate both[2] = {
-			{ world_backend(world, service, BACKEND_1, PORT), 1, 0 },
-			{ world_backend(world, service, BACKEND_2, PORT), 1, 0 },
-		};
-
-		service_of(world, service)->mode = (uint8_t)mode;
-		world_slots(world, service, scheduler, both, 2);
-	}
-	world_snat_addresses(world, &snat, 1);
-}
 
 static struct segment syn_from(uint16_t port)
 {
@@ -52,78 +31,6 @@ static struct segment next_of(const struct segment *syn, uint8_t flags, size_t p
 	next.acknowledgement = 77;
 	return next;
 }
-
-static struct weir_tuple tuple_of(const struct segment *segment)
-{
-	return (struct weir_tuple){
-		.source = mapped(segment->source),
-		.destination = mapped(segment->destination),
-		.source_port = htons(segment->source_port),
-		.destination_port = htons(segment->destination_port),
-		.protocol = segment->protocol,
-		.family = frame_family(),
-	};
-}
-
-/* What @in must look like on its way to @backend: two MAC addresses and the TTL. */
-static struct frame routed(const struct segment *in, uint32_t backend)
-{
-	struct segment out = *in;
-
-	out.to = mac_of(backend);
-	out.from = mac_of(WEIR);
-	out.ttl--;
-	return frame_of(&out);
-}
-
-/* The same with the outer header in front, of the test's family as well. */
-static struct frame encapsulated(const struct segment *in, uint32_t backend)
-{
-	struct frame inner = routed(in, backend), out = inner;
-	size_t l3 = ETHERNET_LENGTH + 4 * in->tags, outer = frame_ip_length();
-	struct weir_address from = mapped(WEIR), to = mapped(backend);
-	const struct weir_tuple tuple = tuple_of(in);
-	uint32_t label = weir_hash_tuple(&tuple);
-	uint8_t *ip = out.bytes + l3;
-
-	out.length += outer;
-	memmove(ip + outer, inner.bytes + l3, inner.length - l3);
-	memset(ip, 0, outer);
-	if (frame_family() == WEIR_IPV6) {
-		put32(ip, (uint32_t)(6 << 28 | in->tos << 20) | (label & 0xfffff));
-		put16(ip + 4, (uint16_t)(get16(ip + outer + 4) + outer));
-		ip[6] = IP6IP6;
-		ip[7] = 64;
-		memcpy(ip + 8, &from, sizeof(from));
-		memcpy(ip + 24, &to, sizeof(to));
-		return out;
-	}
-	ip[0] = 0x45;
-	ip[1] = in->tos;
-	put16(ip + 2, (uint16_t)(get16(ip + outer + 2) + outer));
-	put16(ip + 6, 0x4000);
-	ip[8] = 64;
-	ip[9] = IPIP;
-	memcpy(ip + 12, &from.word[3], 4);
-	memcpy(ip + 16, &to.word[3], 4);
-	put16(ip + 10, slow_checksum(ip, outer));
-	return out;
-}
-
-static struct frame expected(const struct world *world, const struct segment *in, uint32_t backend)
-{
-	if (world->tables->services[DIRECT].mode == WEIR_MODE_IPIP)
-		return encapsulated(in, backend);
-	return routed(in, backend);
-}
-
-#define send_to(world, in, reason, backend)                                                        \
-	do {                                                                                       \
-		struct frame frame_in_ = frame_of(in);                                             \
-		struct frame frame_out_ = expected(world, in, backend);                            \
-                                                                                                   \
-		world_send(world, &frame_in_, reason, XDP_TX, &frame_out_);                        \
-	} while (0)
 
 /* Makes the session look as if its last packet had come that much earlier. */
 static void age(struct world *world, const struct segment *segment, uint32_t jiffies)
@@ -215,13 +122,13 @@ static void one_flow(struct world *world)
 
 static void dsr_one_flow(void **state)
 {
-	serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	direct_serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	one_flow(*state);
 }
 
 static void ipip_one_flow(void **state)
 {
-	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	direct_serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
 	one_flow(*state);
 }
 
@@ -245,13 +152,13 @@ static void datagrams(struct world *world)
 
 static void dsr_udp(void **state)
 {
-	serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	direct_serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	datagrams(*state);
 }
 
 static void ipip_udp(void **state)
 {
-	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	direct_serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
 	datagrams(*state);
 }
 
@@ -274,13 +181,13 @@ static void without_session(struct world *world)
 
 static void dsr_without_session(void **state)
 {
-	serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	direct_serve(*state, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	without_session(*state);
 }
 
 static void ipip_without_session(void **state)
 {
-	serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
+	direct_serve(*state, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
 	without_session(*state);
 }
 
@@ -289,8 +196,8 @@ static void two_nodes_agree(void **state)
 {
 	struct world *first = *state, *second = world_open(1024, 64);
 
-	serve(first, WEIR_MODE_DSR, WEIR_SCHEDULER_HASH);
-	serve(second, WEIR_MODE_DSR, WEIR_SCHEDULER_HASH);
+	direct_serve(first, WEIR_MODE_DSR, WEIR_SCHEDULER_HASH);
+	direct_serve(second, WEIR_MODE_DSR, WEIR_SCHEDULER_HASH);
 	for (uint16_t port = 50000; port < 50016; port++) {
 		struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
 
@@ -307,7 +214,7 @@ static void a_backend_that_drains(void **state)
 	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
 	struct segment fresh = syn_from(40002);
 
-	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
 	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
 	fresh.source_port = 40001;
@@ -328,7 +235,7 @@ static void a_backend_that_has_gone(void **state)
 	struct weir_backend *backend;
 	uint32_t home;
 
-	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	home = by_hash(world, &data);
 	if (home == BACKEND_1) { /* so that the session is not where the hash points */
 		struct segment first = syn_from(39999);
@@ -359,7 +266,7 @@ static void last_hop(void **state)
 	struct frame frame, out;
 
 	for (enum weir_mode mode = WEIR_MODE_DSR; mode <= WEIR_MODE_IPIP; mode++) {
-		serve(*state, mode, WEIR_SCHEDULER_RR);
+		direct_serve(*state, mode, WEIR_SCHEDULER_RR);
 		in.ttl = 1;
 		frame = frame_of(&in);
 		out = icmp_error(in.from, in.to, WEIR, CLIENT, TIME_EXCEEDED, 0, &frame);
@@ -377,7 +284,7 @@ static void too_big(void **state)
 	struct segment datagram = udp_datagram(CLIENT, 40000, WEIR, PORT, room - 8 + 1);
 	struct frame in, out;
 
-	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
+	direct_serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_HASH);
 	data.payload = room - 20;
 	send_to(world, &data, WEIR_REASON_HASHED, by_hash(world, &data));
 	data.payload++;
@@ -402,7 +309,7 @@ static void fragments(struct world *world, enum weir_mode mode)
 	struct segment first = udp_datagram(CLIENT, 40000, WEIR, PORT, 96), later = first;
 	struct frame in;
 
-	serve(world, mode, WEIR_SCHEDULER_RR);
+	direct_serve(world, mode, WEIR_SCHEDULER_RR);
 	first.fragment = 0x2000;
 	later.fragment = 0x2000 | 13;
 	later.source_port = later.destination_port = 0;
@@ -445,7 +352,7 @@ static void refused(void **state)
 	struct segment in = syn_from(40000), bad = in;
 	struct frame frame;
 
-	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	bad.source = IP4(127, 0, 0, 1);
 	frame = frame_of(&bad);
 	world_send(world, &frame, WEIR_REASON_BAD_SOURCE, XDP_DROP, NULL);
@@ -464,7 +371,7 @@ static void an_old_session(void **state)
 	struct world *world = *state;
 	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
 
-	serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
 	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
 	age(world, &syn, service_of(world, DIRECT)->timeouts.tcp - 1000);
@@ -490,7 +397,7 @@ static void no_headroom(void **state)
 		    .data_out = out, .data_size_out = sizeof(out), .ctx_in = &context,
 		    .ctx_size_in = sizeof(context), .repeat = 1);
 
-	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	direct_serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
 	memcpy(bytes + METADATA, frame.bytes, frame.length);
 	assert_int_equal(bpf_prog_test_run_opts(datapath_xdp_fd(world->datapath), &options), 0);
 	world->sent++;
@@ -507,7 +414,7 @@ static void outer_sources(void **state)
 	size_t last_of_source = ETHERNET_LENGTH + (frame_family() == WEIR_IPV6 ? 23 : 15);
 	uint32_t seen[2] = { 0 };
 
-	serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	direct_serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
 	world_snat_addresses(world, addresses, 2);
 	for (uint16_t port = 40000; port < 40032; port++) {
 		struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);

@@ -295,7 +295,7 @@ static void take_over_and_end(struct duel *duel)
 	/* One of them got it, and ends now: the port is free for the next round. */
 	for (uint32_t i = 0; i < world->records; i++) {
 		const struct weir_flow *flow = world_flow(world, i);
-		struct weir_sweep one = { .first = i, .count = 1 };
+		struct weir_sweep one = { .first = world->first_record + i, .count = 1 };
 
 		if (flow->control.state != WEIR_FLOW_HALF_OPEN)
 			continue;

@@ -163,6 +163,10 @@ static void every_checksum_udp(void **state)
 	every_checksum(&talk, 0);
 }
 
+/* Where the checksums of IP and of TCP stand in a segment without options. */
+#define IP_CHECKSUM (ETHERNET_LENGTH + 10)
+#define TCP_CHECKSUM (ETHERNET_LENGTH + frame_ip_length() + 16)
+
 /* 0xffff instead of 0 in a header: the other zero of one's complement, which also verifies. */
 static void the_other_zero(void **state)
 {
@@ -175,17 +179,27 @@ static void the_other_zero(void **state)
 	do {
 		in.id++;
 		frame = frame_of(&in);
-	} while (get16(frame.bytes + 24));
+	} while (frame_family() == WEIR_IPV4 && get16(frame.bytes + IP_CHECKSUM));
 	in.first_word = 1;
 	do {
 		in.first_word++;
 		frame = frame_of(&in);
-	} while (get16(frame.bytes + 50));
-	put16(frame.bytes + 24, 0xffff);
-	put16(frame.bytes + 50, 0xffff);
+	} while (get16(frame.bytes + TCP_CHECKSUM));
+	if (frame_family() == WEIR_IPV4)
+		put16(frame.bytes + IP_CHECKSUM, 0xffff);
+	put16(frame.bytes + TCP_CHECKSUM, 0xffff);
 	expected = to_backend(&talk, &in);
 	out = frame_of(&expected);
 	world_send(*state, &frame, WEIR_REASON_TO_BACKEND, XDP_TX, &out);
+}
+
+static void spoil(struct frame *frame)
+{
+	uint8_t *ip = frame->bytes + IP_CHECKSUM, *tcp = frame->bytes + TCP_CHECKSUM;
+
+	if (frame_family() == WEIR_IPV4)
+		put16(ip, (uint16_t)(get16(ip) - 0x100));
+	put16(tcp, (uint16_t)(get16(tcp) - 3));
 }
 
 /* weir repairs nothing: what came in with a wrong checksum leaves with a wrong one. */
@@ -198,12 +212,10 @@ static void wrong_stays_wrong(void **state)
 	talk_establish(&talk);
 	in = client_segment(&talk, ACK, 64);
 	frame = frame_of(&in);
-	put16(frame.bytes + 24, (uint16_t)(get16(frame.bytes + 24) - 0x100));
-	put16(frame.bytes + 50, (uint16_t)(get16(frame.bytes + 50) - 3));
+	spoil(&frame);
 	expected = to_backend(&talk, &in);
 	out = frame_of(&expected);
-	put16(out.bytes + 24, (uint16_t)(get16(out.bytes + 24) - 0x100));
-	put16(out.bytes + 50, (uint16_t)(get16(out.bytes + 50) - 3));
+	spoil(&out);
 	world_send(*state, &frame, WEIR_REASON_TO_BACKEND, XDP_TX, &out);
 }
 

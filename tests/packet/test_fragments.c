@@ -6,27 +6,26 @@
 
 /* Datagrams in pieces: the first has the ports, the others follow it; all get one new id. */
 
-enum { MORE = 0x2000, HEADER = ETHERNET_LENGTH + 20 };
-
 /* The bytes [first, first + length) of the IP payload of @whole, as a fragment. */
 static struct frame piece(const struct segment *whole, size_t first, size_t length)
 {
+	struct frame all = frame_of(whole);
+	size_t l4 = frame_l4(whole), rest = all.length - whole->padding - l4 - first;
 	struct segment segment = *whole;
-	struct frame all = frame_of(&segment), frame;
-	size_t header = HEADER + segment.options_length;
-	size_t rest = all.length - segment.padding - header - first;
-	uint16_t more = length < rest ? MORE : 0;
 
-	if (length > rest)
-		length = rest;
-	frame.length = header + length + segment.padding;
-	memcpy(frame.bytes, all.bytes, header);
-	memcpy(frame.bytes + header, all.bytes + header + first, length);
-	memset(frame.bytes + header + length, 0xa5, segment.padding);
-	put16(frame.bytes + 16, (uint16_t)(header - ETHERNET_LENGTH + length));
-	put16(frame.bytes + 20, (uint16_t)(more | first / 8));
-	ip_checksum_again(&frame);
-	return frame;
+	if (length < rest)
+		segment.fragment |= FRAME_MORE_FRAGMENTS;
+	segment.fragment |= (uint16_t)(first / 8);
+	return frame_of_bytes(&segment, all.bytes + l4 + first, length < rest ? length : rest);
+}
+
+/* The UDP header in the first piece of @whole. */
+static uint8_t *udp_in(struct frame *frame, const struct segment *whole)
+{
+	struct segment first = *whole;
+
+	first.fragment |= FRAME_MORE_FRAGMENTS;
+	return frame->bytes + frame_l4(&first);
 }
 
 static uint16_t next_id(const struct world *world)
@@ -183,10 +182,12 @@ static void unknown_pass(void **state)
 	other.destination++;
 	frame = piece(&other, 504, 504);
 	passes(*state, &frame);
-	frame = piece(&in, 504, 504);
-	frame.bytes[23] = PROTOCOL_TCP;
-	ip_checksum_again(&frame);
-	passes(*state, &frame);
+	if (frame_family() == WEIR_IPV4) {
+		frame = piece(&in, 504, 504);
+		frame.bytes[23] = PROTOCOL_TCP;
+		ip_checksum_again(&frame);
+		passes(*state, &frame);
+	}
 	sent(&talk, &in, true, 504, 504, (uint16_t)(next_id(*state) - 1));
 }
 
@@ -245,10 +246,10 @@ static void malformed(void **state)
 	frame = piece(&in, 0, 4);
 	world_send(*state, &frame, WEIR_REASON_MALFORMED_UDP, XDP_DROP, NULL);
 	frame = piece(&in, 0, 16);
-	put16(frame.bytes + HEADER + 4, 7);
+	put16(udp_in(&frame, &in) + 4, 7);
 	world_send(*state, &frame, WEIR_REASON_MALFORMED_UDP, XDP_DROP, NULL);
 	frame = piece(&in, 0, 16);
-	put16(frame.bytes + HEADER + 2, 9999); /* not a service's port */
+	put16(udp_in(&frame, &in) + 2, 9999); /* not a service's port */
 	world_send(*state, &frame, WEIR_REASON_NOT_OURS, XDP_PASS, NULL);
 }
 

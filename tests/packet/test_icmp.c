@@ -6,7 +6,8 @@
 /* ICMP errors about a flow, from either side: whole frames, the quoted packet as its sender sent it. */
 
 enum { UNREACHABLE = 3, TIME_EXCEEDED = 11, PARAMETER_PROBLEM = 12 };
-enum { QUOTE_LEAST = 28, QUOTE_MUCH = 548 }; /* bytes of IP */
+#define QUOTE_LEAST (frame_ip_length() + 8) /* bytes of IP */
+#define QUOTE_MUCH 548
 
 #define ROUTER IP4(10, 9, 8, 7)
 
@@ -93,10 +94,10 @@ static void forwarded(const struct error_case *error)
 /* From a router and from the peer itself, as little and as much as anybody quotes. */
 static void each_quote(struct error_case *error, uint32_t peer)
 {
-	static const size_t quotes[] = { 28, 29, 36, 38, 39, 40, 60, 548 };
+	static const size_t quotes[] = { 8, 9, 16, 18, 19, 20, 40, 528 };
 
 	for (size_t i = 0; i < sizeof(quotes) / sizeof(quotes[0]); i++) {
-		error->quote = quotes[i];
+		error->quote = frame_ip_length() + quotes[i];
 		error->source = ROUTER;
 		forwarded(error);
 		error->source = peer;
@@ -226,10 +227,10 @@ static void odd_shapes(void **state)
 		error.sent.options_length = 40 - length;
 		memset(error.sent.options, 1, 40);
 		error.padding = length;
-		error.quote = QUOTE_LEAST + error.sent.options_length;
+		error.quote = frame_l4(&error.sent) - ETHERNET_LENGTH + 8;
 		forwarded(&error);
 		error.options_length = error.sent.options_length = length;
-		error.quote = QUOTE_LEAST + length;
+		error.quote = frame_l4(&error.sent) - ETHERNET_LENGTH + 8;
 		error.sent.no_checksum = length % 8 == 0;
 		forwarded(&error);
 		error.quote = QUOTE_MUCH;
@@ -270,14 +271,15 @@ static void wrong_stays_wrong(void **state)
 		.source = ROUTER,
 		.quote = 60,
 	};
+	size_t rest = ETHERNET_LENGTH + frame_ip_length() + 6; /* of the ICMP header */
 	struct frame in, out;
 
 	talk_open(&talk);
 	error.sent = client_segment(&talk, SYN, 0);
 	in = error_in(&error);
 	out = error_out(&error);
-	in.bytes[40] ^= 0x10; /* the rest of the ICMP header */
-	out.bytes[40] ^= 0x10;
+	in.bytes[rest] ^= 0x10;
+	out.bytes[rest] ^= 0x10;
 	world_send(*state, &in, WEIR_REASON_ICMP_ERROR, XDP_TX, &out);
 }
 
@@ -399,6 +401,41 @@ static void spoiled_pass(void **state)
 	}
 }
 
+static void spoiled_pass_v6(void **state)
+{
+	enum { INNER6 = OUTER + 48, PORTS6 = INNER6 + 40 };
+	struct talk talk = talk_tcp(*state, CLIENT, 40000);
+	struct error_case error;
+	struct frame in;
+
+	talk_establish(&talk);
+	error = plain_error(&talk);
+	forwarded(&error);
+	spoiled_passes(&talk, 0, 1);          /* to a group of hosts */
+	spoiled_passes(&talk, OUTER + 4, 1);  /* longer than the frame */
+	spoiled_passes(&talk, OUTER + 5, 55); /* one byte too few is quoted */
+	spoiled_passes(&talk, OUTER + 5, 7);  /* half an ICMP header */
+	spoiled_passes(&talk, OUTER + 6, PROTOCOL_ICMP);
+	spoiled_passes(&talk, OUTER + 39, 99); /* sent to another address than that quoted */
+	spoiled_passes(&talk, INNER6, 0x45);   /* quotes IPv4 */
+	spoiled_passes(&talk, INNER6 + 6, PROTOCOL_ICMP6);
+	spoiled_passes(&talk, INNER6 + 6, PROTOCOL_UDP);
+	spoiled_passes(&talk, INNER6 + 6, 44); /* quotes a fragment header alone */
+	spoiled_passes(&talk, INNER6 + 6, 60); /* options that do not end */
+	spoiled_passes(&talk, INNER6 + 23, 99);
+	spoiled_passes(&talk, INNER6 + 39, 99); /* of another flow */
+	spoiled_passes(&talk, PORTS6 + 1, 99);
+	spoiled_passes(&talk, PORTS6 + 3, 99);
+	for (size_t length = 14; length < INNER6 + QUOTE_LEAST; length++) {
+		in = error_in(&error);
+		in.length = length;
+		if (length < OUTER + 40)
+			world_send(*state, &in, WEIR_REASON_NOT_OURS_MALFORMED, XDP_PASS, NULL);
+		else
+			passes(*state, &in);
+	}
+}
+
 /* An error that quotes a packet which the other side sent to weir, not weir to it. */
 static void wrong_way_passes(void **state)
 {
@@ -448,7 +485,8 @@ int main(void)
 		world_test(ttl_runs_out),
 		world_test(no_way_on),
 		world_test(other_kinds_pass),
-		world_test(spoiled_pass),
+		world_test_v4(spoiled_pass),
+		world_test_v6(spoiled_pass_v6),
 		world_test(wrong_way_passes),
 		world_test(killed_passes),
 	};

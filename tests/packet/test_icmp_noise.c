@@ -24,11 +24,6 @@ static uint32_t draw(struct random *random, uint32_t below)
 	return (uint32_t)((random->state * 0x2545f4914f6cdd1dULL) >> 32) % below;
 }
 
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
-
 /* Was the packet at @quoted sent by weir to that side of @talk? */
 static bool quotes(const struct talk *talk, bool client_side, const uint8_t *quoted,
 		   const uint8_t *ports)

@@ -3,7 +3,8 @@
 
 /* The same broken headers twice: for a service they are dropped, for the host they pass. */
 
-enum { IP = ETHERNET_LENGTH, L4 = IP + 20 };
+enum { IP = ETHERNET_LENGTH };
+#define L4 (IP + frame_ip_length())
 
 static struct frame tcp_to(uint16_t port)
 {
@@ -22,7 +23,10 @@ static struct frame udp_to(uint16_t port)
 
 static struct frame elsewhere(struct frame frame)
 {
-	put32(frame.bytes + IP + 16, BACKEND_2);
+	if (frame_family() == WEIR_IPV6)
+		frame_put_address(frame.bytes + IP + 24, BACKEND_2);
+	else
+		put32(frame.bytes + IP + 16, BACKEND_2);
 	ip_checksum_again(&frame);
 	return frame;
 }
@@ -36,9 +40,12 @@ static struct frame header_length(unsigned int words)
 	return frame;
 }
 
-static struct frame total_length(struct frame frame, uint16_t length)
+static struct frame total_length(struct frame frame, size_t length)
 {
-	put16(frame.bytes + IP + 2, length);
+	if (frame_family() == WEIR_IPV6)
+		put16(frame.bytes + IP + 4, (uint16_t)(length - frame_ip_length()));
+	else
+		put16(frame.bytes + IP + 2, (uint16_t)length);
 	ip_checksum_again(&frame);
 	return frame;
 }
@@ -46,14 +53,14 @@ static struct frame total_length(struct frame frame, uint16_t length)
 /* The frame ends after @length bytes of TCP or UDP, and IP says so. */
 static struct frame cut(struct frame frame, uint16_t length)
 {
-	frame.length = (size_t)L4 + length;
-	return total_length(frame, 20 + length);
+	frame.length = L4 + length;
+	return total_length(frame, frame_ip_length() + length);
 }
 
 /* The same, but the frame goes on beyond the IP packet. */
 static struct frame cut_and_padded(struct frame frame, uint16_t length)
 {
-	return total_length(frame, 20 + length);
+	return total_length(frame, frame_ip_length() + length);
 }
 
 static struct frame data_offset(struct frame frame, unsigned int words)
@@ -84,7 +91,10 @@ BOTH(ihl_0, header_length(0), elsewhere(header_length(0)))
 BOTH(ihl_beyond_packet, header_length(15), elsewhere(header_length(15)))
 BOTH(length_below_header, total_length(tcp_to(8000), 19), elsewhere(total_length(tcp_to(8000), 19)))
 BOTH(length_0, total_length(udp_to(53), 0), elsewhere(total_length(udp_to(53), 0)))
-BOTH(length_beyond_frame, total_length(tcp_to(8000), 49), elsewhere(total_length(tcp_to(8000), 49)))
+BOTH(length_beyond_frame, total_length(tcp_to(8000), frame_ip_length() + 29),
+     elsewhere(total_length(tcp_to(8000), frame_ip_length() + 29)))
+BOTH(length_most, total_length(tcp_to(8000), 65535), elsewhere(total_length(tcp_to(8000), 65535)))
+BOTH(nothing_in_it, cut_and_padded(udp_to(53), 0), elsewhere(cut_and_padded(udp_to(53), 0)))
 BOTH(tcp_without_ports, cut(tcp_to(8000), 3), elsewhere(cut(tcp_to(8000), 3)))
 BOTH(tcp_empty, cut(tcp_to(8000), 0), elsewhere(cut(tcp_to(8000), 0)))
 BOTH(tcp_19, cut(tcp_to(8000), 19), cut(tcp_to(22), 19))
@@ -119,20 +129,31 @@ static struct frame ip_header_missing(void)
 	return frame;
 }
 
-#define ROWS(name, text, reason)                                                                   \
-	{ text ", service", NULL, name##_to_service, WEIR_REASON_##reason, XDP_DROP, NULL },       \
+#define ROWS_OF(family, name, text, reason)                                                        \
+	{                                                                                          \
+		text ", service",                                                                  \
+		NULL,                                                                              \
+		name##_to_service,                                                                 \
+		WEIR_REASON_##reason,                                                              \
+		XDP_DROP,                                                                          \
+		NULL,                                                                              \
+		family                                                                             \
+	},                                                                                         \
 	{                                                                                          \
 		text ", host", NULL, name##_to_host, WEIR_REASON_NOT_OURS_MALFORMED, XDP_PASS,     \
-			NULL                                                                       \
+			NULL, family                                                               \
 	}
+#define ROWS(name, text, reason) ROWS_OF(ROW_BOTH, name, text, reason)
 
 static const struct row rows[] = {
-	ROWS(ihl_4, "IP header of 16 bytes", MALFORMED_IP),
-	ROWS(ihl_0, "IP header of 0 bytes", MALFORMED_IP),
-	ROWS(ihl_beyond_packet, "IP header longer than the packet", MALFORMED_IP),
-	ROWS(length_below_header, "IP length 19", MALFORMED_IP),
-	ROWS(length_0, "IP length 0", MALFORMED_IP),
+	ROWS_OF(ROW_V4, ihl_4, "IP header of 16 bytes", MALFORMED_IP),
+	ROWS_OF(ROW_V4, ihl_0, "IP header of 0 bytes", MALFORMED_IP),
+	ROWS_OF(ROW_V4, ihl_beyond_packet, "IP header longer than the packet", MALFORMED_IP),
+	ROWS_OF(ROW_V4, length_below_header, "IP length 19", MALFORMED_IP),
+	ROWS_OF(ROW_V4, length_0, "IP length 0", MALFORMED_IP),
 	ROWS(length_beyond_frame, "IP length beyond the frame", MALFORMED_IP),
+	ROWS(length_most, "IP length as large as can be", MALFORMED_IP),
+	ROWS(nothing_in_it, "UDP of 0 bytes, padded", MALFORMED_UDP),
 	ROWS(tcp_empty, "TCP of 0 bytes", MALFORMED_TCP),
 	ROWS(tcp_without_ports, "TCP of 3 bytes", MALFORMED_TCP),
 	ROWS(tcp_ports_in_padding, "TCP of 2 bytes, padded", MALFORMED_TCP),
@@ -148,9 +169,9 @@ static const struct row rows[] = {
 	ROWS(udp_length_0, "UDP length 0", MALFORMED_UDP),
 	ROWS(udp_length_beyond, "UDP length beyond the packet", MALFORMED_UDP),
 	{ "IP header cut off by the frame's end", NULL, ip_header_cut_off,
-	  WEIR_REASON_NOT_OURS_MALFORMED, XDP_PASS, NULL },
+	  WEIR_REASON_NOT_OURS_MALFORMED, XDP_PASS, NULL, ROW_BOTH },
 	{ "no IP header at all", NULL, ip_header_missing, WEIR_REASON_NOT_OURS_MALFORMED, XDP_PASS,
-	  NULL },
+	  NULL, ROW_BOTH },
 };
 
 int main(void)

@@ -44,19 +44,56 @@ static struct frame arp(void)
 	return frame;
 }
 
-static struct frame ipv6(void)
+/* An address of IPv4 stands in the tables as ::ffff:a.b.c.d; on the wire that is nobody's. */
+static struct frame mapped_destination(uint8_t next)
 {
-	struct frame frame = with_ethertype(syn_to(WEIR, 8000), 0x86dd);
+	static const uint8_t client[] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
+	struct weir_address service = mapped(WEIR);
+	struct frame in = syn_to(WEIR, 8000), out = with_ethertype(in, 0x86dd);
+	uint8_t *ip = out.bytes + ETHERNET_LENGTH;
 
-	frame.bytes[14] = 6 << 4;
+	memset(ip, 0, 40);
+	ip[0] = 6 << 4;
+	put16(ip + 4, (uint16_t)(in.length - ETHERNET_LENGTH - 20));
+	ip[6] = next;
+	ip[7] = 64;
+	memcpy(ip + 8, client, sizeof(client));
+	memcpy(ip + 24, &service, sizeof(service));
+	memcpy(ip + 40, in.bytes + ETHERNET_LENGTH + 20, in.length - ETHERNET_LENGTH - 20);
+	out.length += 20;
+	return out;
+}
+
+static struct frame syn_to_mapped(void)
+{
+	return mapped_destination(PROTOCOL_TCP);
+}
+
+static struct frame ping_to_mapped(void)
+{
+	struct frame frame = mapped_destination(PROTOCOL_ICMP6);
+
+	frame.bytes[ETHERNET_LENGTH + 40] = 128;
+	frame.bytes[ETHERNET_LENGTH + 41] = 0;
 	return frame;
+}
+
+static void answers_pings(struct world *world)
+{
+	world_echo(world, WEIR);
+}
+
+static struct frame version_4_as_ipv6(void)
+{
+	return with_ethertype(syn_to(WEIR, 8000), 0x86dd);
 }
 
 static struct frame version_6_as_ipv4(void)
 {
-	struct frame frame = syn_to(WEIR, 8000);
+	struct frame frame = with_ethertype(syn_to(WEIR, 8000), 0x0800);
 
-	frame.bytes[14] = 6 << 4 | 5;
+	if (frame_family() == WEIR_IPV4)
+		frame.bytes[14] = 6 << 4 | 5;
 	ip_checksum_again(&frame);
 	return frame;
 }
@@ -103,7 +140,7 @@ static struct frame protocol_47(void)
 {
 	struct frame frame = syn_to(WEIR, 8000);
 
-	frame.bytes[23] = 47;
+	frame.bytes[frame_family() == WEIR_IPV6 ? 20 : 23] = 47;
 	ip_checksum_again(&frame);
 	return frame;
 }
@@ -248,11 +285,24 @@ static struct frame datagram_in_a_multicast_frame(void)
 	return to_group(datagram_to(WEIR, 53), 0x01);
 }
 
+static struct frame later_fragment_in_a_multicast_frame(void)
+{
+	return to_group(fragment(185), 0x33);
+}
+
+static struct frame syn_from_a_group(void)
+{
+	struct frame frame = syn_to(WEIR, 8000);
+
+	frame.bytes[6] |= 1;
+	return frame;
+}
+
 static struct frame malformed_in_a_multicast_frame(void)
 {
 	struct frame frame = to_group(syn_to(WEIR, 8000), 0x33);
 
-	frame.bytes[46] = 0; /* TCP header length */
+	frame.bytes[ETHERNET_LENGTH + frame_ip_length() + 12] = 0; /* TCP header length */
 	return frame;
 }
 
@@ -299,14 +349,19 @@ static struct frame fragment_to_web_without_service(void)
 	return fragment(0x2000);
 }
 
-#define PASSES(name, setup, in, reason)                                                            \
+#define PASSES(name, setup, in, reason) PASSES_OF(ROW_BOTH, name, setup, in, reason)
+#define PASSES_OF(family, name, setup, in, reason)                                                 \
 	{                                                                                          \
-		name, setup, in, WEIR_REASON_##reason, XDP_PASS, NULL                              \
+		name, setup, in, WEIR_REASON_##reason, XDP_PASS, NULL, family                      \
 	}
 
 static const struct row rows[] = {
 	PASSES("ARP request", NULL, arp, NOT_IP),
-	PASSES("IPv6", NULL, ipv6, NOT_TCP_UDP),
+	PASSES_OF(ROW_V4, "IPv6 to the service address as ::ffff:a.b.c.d", NULL, syn_to_mapped,
+		  NOT_OURS),
+	PASSES_OF(ROW_V4, "ping of the service address as ::ffff:a.b.c.d", answers_pings,
+		  ping_to_mapped, NOT_OURS),
+	PASSES_OF(ROW_V4, "version 4 in an IPv6 frame", NULL, version_4_as_ipv6, NOT_IP),
 	PASSES("version 6 in an IPv4 frame", NULL, version_6_as_ipv4, NOT_IP),
 	PASSES("SYN behind three VLAN tags", NULL, three_vlan_tags, NOT_IP),
 	PASSES("Ethernet header alone", NULL, ethernet_alone, NOT_IP),
@@ -321,6 +376,9 @@ static const struct row rows[] = {
 	PASSES("datagram in a multicast frame", NULL, datagram_in_a_multicast_frame, NOT_UNICAST),
 	PASSES("broken header in a multicast frame", NULL, malformed_in_a_multicast_frame,
 	       NOT_UNICAST),
+	PASSES("later fragment in a multicast frame", NULL, later_fragment_in_a_multicast_frame,
+	       NOT_UNICAST),
+	PASSES("SYN from a group's MAC address", NULL, syn_from_a_group, NOT_UNICAST),
 	PASSES("another port of the service address", NULL, other_port, NOT_OURS),
 	PASSES("the service's port at another address", NULL, other_address, NOT_OURS),
 	PASSES("UDP to the port of a TCP service", NULL, service_port_of_the_other_protocol,

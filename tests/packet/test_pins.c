@@ -134,7 +134,7 @@ static void refuses_other_versions(void **state)
 	open_fails(usual_sizes(), -EPROTO, TEXTS("another version"));
 	meta_set(&good);
 	datapath_close(open_pins(true));
-	assert_int_equal(unlink(PINS "/maps/ring"), 0);
+	assert_int_equal(unlink(PINS "/maps/ring4"), 0);
 	open_fails(usual_sizes(), -EPROTO, TEXTS("some are missing", "detach"));
 	assert_int_equal(unlink(PINS "/maps/meta"), 0);
 	open_fails(usual_sizes(), -EPROTO, TEXTS("damaged", "detach"));

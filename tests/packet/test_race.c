@@ -60,11 +60,6 @@ static uint32_t run(struct worker *worker, const struct segment *segment, struct
 	return options.retval;
 }
 
-static uint32_t get32(const uint8_t *at)
-{
-	return (uint32_t)get16(at) << 16 | get16(at + 2);
-}
-
 /* Sends @in and says whether it came out as @out. */
 static bool translated(struct worker *worker, const struct segment *in, const struct segment *out)
 {
@@ -78,6 +73,7 @@ static void open_one(struct worker *worker, struct client *client)
 {
 	struct talk *talk = &client->talk;
 	struct segment syn;
+	const uint8_t *tcp;
 	struct frame out;
 
 	talk->client_next += 1 + next_random(&worker->seed) % 100000;
@@ -86,12 +82,13 @@ static void open_one(struct worker *worker, struct client *client)
 		worker->raced++;
 		return;
 	}
-	if (out.bytes[47] != SYN)
+	tcp = out.bytes + frame_l4(&syn);
+	if (tcp[13] != SYN)
 		return; /* a RST: no port, no record */
-	talk->snat = get32(out.bytes + 26);
-	talk->backend = get32(out.bytes + 30);
-	talk->snat_port = get16(out.bytes + 34);
-	talk->backend_port = get16(out.bytes + 36);
+	talk->snat = ip_source(out.bytes + ETHERNET_LENGTH);
+	talk->backend = ip_destination(out.bytes + ETHERNET_LENGTH);
+	talk->snat_port = get16(tcp);
+	talk->backend_port = get16(tcp + 2);
 	talk->client_next++;
 	client->state = SYN_SENT;
 	worker->opened++;

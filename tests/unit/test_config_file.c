@@ -64,7 +64,7 @@ static void assert_prefixes(const struct prefix_list *list, const char *expected
 
 static void assert_access_and_ports(const struct config *config)
 {
-	const struct config_service *web = &config->services[0], *all = &config->services[3];
+	const struct config_service *web = &config->services[0], *all = &config->services[4];
 
 	assert_null(web->allow);
 	assert_prefixes(web->deny, "192.0.2.0/24 2001:db8::/32 "); /* defaults, */
@@ -106,7 +106,7 @@ static void test_good_one(void **state)
 	assert_int_equal(config_flows_v6(&config.limits), 32 * 1024);
 	assert_int_equal(config.limits.half_open, 1000);
 	assert_int_equal(config.limits.udp_share, 25);
-	assert_int_equal(config.service_count, 4);
+	assert_int_equal(config.service_count, 5);
 	web = &config.services[0];
 	assert_int_equal(web->scheduler, WEIR_SCHEDULER_WRR);
 	assert_true(web->fail_open);
@@ -276,10 +276,11 @@ static const struct {
 	  "5:19 tcp: '1ms' is out of range; expected a time from 100ms to 168h, such as 500ms, "
 	  "30s or 2h4m\n" },
 	{ HEAD "services: [{name: x, listen: \"2001:db8::1:80\"}]\n",
-	  "2:30 service x: listen: [2001:db8::1:80] has no port; expected ADDR:PORT\n" },
+	  "2:30 listen: '2001:db8::1:80' is no address with a port; expected ADDR:PORT, "
+	  "ADDR:LOW-HIGH or ADDR:any, IPv6 as \"[ADDR]:PORT\"\n" },
 	{ HEAD "services: [{name: x, listen: \"[fe80::1%eth0]:80\"}]\n",
-	  "2:30 listen: '[fe80::1%eth0]:80' is no address with a port; expected ADDR:PORT, IPv6 "
-	  "as \"[ADDR]:PORT\"\n" },
+	  "2:30 listen: '[fe80::1%eth0]:80' is no address with a port; expected ADDR:PORT, "
+	  "ADDR:LOW-HIGH or ADDR:any, IPv6 as \"[ADDR]:PORT\"\n" },
 	{ HEAD "services: [{name: x, listen: \"[fe80::1]:80\", backends: [1.2.3.4]}]\n",
 	  "2:30 service x: listen: [fe80::1]:80 is a link-local address, which means another host "
 	  "on each link; expected a global one, or one of fd00::/8\n" },

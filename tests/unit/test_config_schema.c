@@ -82,7 +82,7 @@ static void test_nearest(void **state)
 	assert_null(config_key_nearest(config_health_keys, "qqqqqqqqq"));
 	assert_null(config_key_nearest(config_health_keys, ""));
 	assert_null(config_key_nearest(config_health_keys, "a-key-of-more-than-24-letters"));
-	assert_null(config_key_nearest(config_service_keys, "excep")); /* not served yet */
+	assert_null(config_key_nearest(config_root_keys, "htt")); /* not served yet */
 }
 
 int main(int argc, char *argv[])
