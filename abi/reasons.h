@@ -10,16 +10,16 @@
 
 /* Passed on to the host, not one byte changed. */
 #define WEIR_REASONS_PASS(X)                                                                       \
-	X(NOT_IP, not_ip, "not an untagged IPv4 packet (ARP, IPv6, VLAN and the like)")            \
-	X(NOT_TCP_UDP, not_tcp_udp, "IPv4, but neither TCP nor UDP, nor ICMP that concerns weir")  \
-	X(FRAGMENT, fragment, "IPv4 fragment behind a first one that is not known")                \
-	X(NOT_UNICAST, not_unicast, "TCP or UDP in a multicast or broadcast frame")                \
+	X(NOT_IP, not_ip, "neither IPv4 nor IPv6 (ARP and the like), or more than two tags")       \
+	X(NOT_TCP_UDP, not_tcp_udp, "neither TCP nor UDP, nor ICMP that concerns weir")            \
+	X(FRAGMENT, fragment, "fragment behind a first one that is not known")                     \
+	X(NOT_UNICAST, not_unicast, "TCP or UDP in a frame to, or from, a group of hosts")         \
 	X(NOT_OURS, not_ours, "TCP or UDP that belongs to no service and no flow")                 \
 	X(NOT_OURS_MALFORMED, not_ours_malformed, "malformed, but not sent to a service address")
 
 /* Dropped without a word. */
 #define WEIR_REASONS_DROP(X)                                                                       \
-	X(MALFORMED_IP, malformed_ip, "IPv4 header or length broken, sent to a service address")   \
+	X(MALFORMED_IP, malformed_ip, "IP header or length broken, sent to a service address")     \
 	X(MALFORMED_TCP, malformed_tcp, "TCP header broken or cut short, sent to a service")       \
 	X(MALFORMED_UDP, malformed_udp, "UDP header broken or cut short, sent to a service")       \
 	X(BAD_SOURCE, bad_source, "new flow from an address that no host can have")                \
@@ -55,7 +55,7 @@
 	X(TOO_BIG, too_big,                                                                        \
 	  "too long for the link that it leaves by (ipip: with its outer header), told by ICMP")   \
 	X(ECHO, echo, "ping of a service address that this host does not have, answered")          \
-	X(LATER_FRAGMENT, later_fragment, "IPv4 fragment, forwarded the way of its first")         \
+	X(LATER_FRAGMENT, later_fragment, "fragment, forwarded the way of its first")              \
 	X(ICMP_ERROR, icmp_error, "ICMP error about a flow, forwarded to its other side")          \
 	X(HASHED, hashed, "dsr, ipip: segment without a session, forwarded as its hash says")
 

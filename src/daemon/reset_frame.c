@@ -64,7 +64,8 @@ static size_t put_ip4(const struct weir_tuple *tuple, uint8_t *to)
 		.daddr = address_to_v4(&tuple->destination),
 	};
 
-	ip.check = fold(add_words(0, &ip, sizeof(ip)));
+	memcpy(to, &ip, sizeof(ip));
+	ip.check = fold(add_words(0, to, sizeof(ip)));
 	memcpy(to, &ip, sizeof(ip));
 	return sizeof(ip);
 }
@@ -110,7 +111,8 @@ size_t reset_frame_build(const struct reset_frame *reset, uint8_t ret[static RES
 	length += v6 ? put_ip6(tuple, ret + length) : put_ip4(tuple, ret + length);
 	sum = add_words(sum, &tuple->source, sizeof(tuple->source));
 	sum = add_words(sum, &tuple->destination, sizeof(tuple->destination));
-	tcp.check = fold(add_words(sum, &tcp, sizeof(tcp)));
+	memcpy(ret + length, &tcp, sizeof(tcp));
+	tcp.check = fold(add_words(sum, ret + length, sizeof(tcp)));
 	memcpy(ret + length, &tcp, sizeof(tcp));
 	return length + sizeof(tcp);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What weir says about IPv6 services, and how it is told of them: brackets wherever a port follows."""
 
+import select
 import pytest
 
 from network import (CLIENT6, LB6, LB, TCP_SERVICE6, UDP_SERVICE6, backend, config, endpoint,
@@ -86,7 +87,9 @@ def test_trace(lab, servers6):
     lab.balance(v6=True)
     tracing = lab.popen("lb", weir_binary(), "--socket", lab.control_socket, "--json", "trace",
                         "--client", CLIENT6, stdout=-1)
-    until(lambda: lab.weir("status") and visit(lab, (LB6, 8000)), what="a visit")
+    # It tells of what comes once it is connected.
+    until(lambda: visit(lab, (LB6, 8000)) and select.select([tracing.stdout], [], [], 0.2)[0],
+          what="a traced visit")
     line = tracing.stdout.readline().decode()
     assert f'"destination":"[{LB6}]:8000"' in line and f'"source":"[{CLIENT6}]:' in line
     assert f'"backend":"{backend(1, v6=True)}"' in line or (

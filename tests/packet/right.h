@@ -4,8 +4,8 @@
 #include "tests/packet/frame.h"
 
 /*
- * Reads frames of either family by code that shares nothing with the datapath nor with the builder: no table, one
- * byte after the other.
+ * Reads frames of either family by code that shares nothing with the datapath nor with the builder:
+ * no table, one byte after the other.
  */
 
 /* Where things lie; bytes from the start of the frame. */
@@ -18,8 +18,8 @@ struct layout {
 struct layout layout_of(const struct frame *frame);
 
 /*
- * Are all lengths and checksums of the frame right, those of what is encapsulated included? A frame that is not IP
- * is not. Of a fragment only the IP header is looked at.
+ * Are all lengths and checksums of the frame right, those of what is encapsulated included? A frame
+ * that is not IP is not. Of a fragment only the IP header is looked at.
  */
 bool frame_is_right(const struct frame *frame);
 /* The same of its first IP header alone: version, lengths, checksum. */

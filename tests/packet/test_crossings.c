@@ -7,8 +7,8 @@
 #include "tests/packet/direct.h"
 
 /*
- * ipip with backends of either family, for packets of the family that the test is about; errors and fragments in dsr
- * and ipip.
+ * ipip with backends of either family, for packets of the family that the test is about; errors and
+ * fragments in dsr and ipip.
  */
 
 enum { UNREACHABLE = 3, MTU = 1500 };

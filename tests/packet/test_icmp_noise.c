@@ -44,7 +44,8 @@ static bool is_about(const struct talk *talks, const struct frame *frame)
 	const uint8_t *ip = frame->bytes + 14, *icmp, *quoted, *ports;
 	size_t header, total, about;
 
-	if (frame->length < 14 + 20 || get16(frame->bytes + 12) != 0x0800 || frame->bytes[0] & 1)
+	if (frame->length < 14 + 20 || get16(frame->bytes + 12) != 0x0800 ||
+	    (frame->bytes[0] | frame->bytes[6]) & 1)
 		return false;
 	header = (size_t)(ip[0] & 15) * 4;
 	total = get16(ip + 2);

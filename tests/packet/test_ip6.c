@@ -59,9 +59,13 @@ static struct frame with(const struct frame *frame, const struct extensions *hea
 	return out;
 }
 
+#define SHORT_OPTIONS                                                                              \
+	{                                                                                          \
+		OPTIONS, 8, 0, false                                                               \
+	}
+
 static const struct extensions *kept(size_t number)
 {
-	static const struct extension option = { OPTIONS, 8, 0, false };
 	static const struct extensions all[] = {
 		{ 1, { { HOP_BY_HOP, 8, 0, false } } },
 		{ 1, { { HOP_BY_HOP, WALK_END - L4 - 2, 0, false } } }, /* 344 */
@@ -69,7 +73,12 @@ static const struct extensions *kept(size_t number)
 		{ 1, { { FRAGMENT, 8, 0, false } } }, /* atomic: RFC 6946 */
 		{ 2, { { OPTIONS, 8, 0, false }, { FRAGMENT, 8, 0, false } } },
 		{ HEADERS_MOST,
-		  { { HOP_BY_HOP, 16, 0, false }, option, option, option, option, option } },
+		  { { HOP_BY_HOP, 16, 0, false },
+		    SHORT_OPTIONS,
+		    SHORT_OPTIONS,
+		    SHORT_OPTIONS,
+		    SHORT_OPTIONS,
+		    SHORT_OPTIONS } },
 		{ 5,
 		  { { HOP_BY_HOP, 8, 0, false },
 		    { OPTIONS, 16, 0, false },

@@ -9,8 +9,8 @@
 #include "tests/packet/talk.h"
 
 /*
- * Random and mutated frames, a million of each family. What is not for weir passes, not one byte changed; what
- * is sent has right lengths and checksums, if it came in so or was made by weir.
+ * Random and mutated frames, a million of each family. What is not for weir passes, not one byte
+ * changed; what is sent has right lengths and checksums, if it came in so or was made by weir.
  */
 
 #define FRAMES 1000000

@@ -5,8 +5,8 @@
 #include "tests/packet/talk.h"
 
 /*
- * Everything that weir does with a frame, in frames of other shapes than the plain one: with VLAN tags, larger than
- * what the kernel keeps in one piece, and with little in the first one.
+ * Everything that weir does with a frame, in frames of other shapes than the plain one: with VLAN
+ * tags, larger than what the kernel keeps in one piece, and with little in the first one.
  */
 
 enum { UNREACHABLE = 3, TIME_EXCEEDED = 11, ECHO_REQUEST = 8, ECHO_REPLY = 0 };
@@ -225,7 +225,7 @@ static void little_in_the_first_piece(void **state)
 	};
 
 	if (!kernel_splits_frames())
-		skip();
+		return;
 	shapes(sizeof(all) / sizeof(all[0]), all);
 }
 

@@ -109,7 +109,7 @@ static void keep_ids(struct storm *storm, uint32_t leave)
 
 static void return_ids(struct storm *storm)
 {
-	_cleanup_close_ int queue = world_map(storm->world, "free_records");
+	_cleanup_close_ int queue = world_map(storm->world, "free_records4");
 
 	for (uint32_t i = 0; i < storm->kept; i++)
 		assert_int_equal(bpf_map_update_elem(queue, NULL, &storm->kept_ids[i], 0), 0);
