@@ -12,13 +12,27 @@
 #include "src/model/listeners.h"
 
 #define BACKENDS 10
-#define SERVICE 1
+#define SERVICES 4
+#define HOST 0xc0a8b20au /* BALANCER_SERVICE */
 #define GATEWAY_HOP (BACKENDS + 1)
 
 /* Source ports towards the backends: all but the host's ephemeral ones, as by default. */
 #define PORT_FIRST 1024
 #define EPHEMERAL_FIRST 32768
 #define EPHEMERAL_LAST 60999
+
+/* By service id, from 1 on. */
+static const struct balanced {
+	uint16_t port;
+	enum weir_mode mode;
+	bool ipv6;
+} balanced[SERVICES + 1] = {
+	{},
+	{ BALANCER_PORT, WEIR_MODE_NAT, false },
+	{ BALANCER_PORT, WEIR_MODE_NAT, true },
+	{ BALANCER_PORT_DSR, WEIR_MODE_DSR, false },
+	{ BALANCER_PORT_IPIP, WEIR_MODE_IPIP, false },
+};
 
 static void fill_hops(const struct datapath_tables *tables, uint32_t ifindex)
 {
@@ -35,21 +49,38 @@ static void fill_hops(const struct datapath_tables *tables, uint32_t ifindex)
 	}
 }
 
-static void fill_backends(const struct datapath_tables *tables)
+static struct weir_address local_address(bool ipv6, uint32_t last)
 {
-	union weir_range snat = { .length = tables->sizes.snat_addresses };
+	struct weir_address address;
 
+	if (!ipv6)
+		return address_from_v4(htonl(last));
+	address_parse(WORLD_PREFIX6, &address);
+	address.word[3] = htonl(last);
+	return address;
+}
+
+/* Those of service @id, in the places and with the ids that belong to it alone. */
+static void fill_backends(const struct datapath_tables *tables, uint32_t id)
+{
+	const struct balanced *service = &balanced[id];
+	uint32_t first = (id - 1) * BACKENDS;
+	union weir_range snat = { .length = tables->sizes.snat_addresses - 1 };
+
+	if (service->ipv6)
+		snat = (union weir_range){ .offset = snat.length, .length = 1 };
 	for (uint32_t i = 0; i < snat.length; i++)
-		tables->snat_addresses[i] = address_from_v4(htonl(0xc0a8b20a + i));
-	for (uint32_t id = 1; id <= BACKENDS; id++) {
-		tables->backends[id] = (struct weir_backend){
-			.address = address_from_v4(htonl(0xc0a8b20a + 100 + id)),
+		tables->snat_addresses[snat.offset + i] = local_address(service->ipv6, HOST + i);
+	for (uint32_t i = 1; i <= BACKENDS; i++) {
+		tables->backends[first + i] = (struct weir_backend){
+			.address = local_address(service->ipv6, HOST + 100 + i),
 			.snat = snat,
-			.port = htons(80),
-			.hop = (uint16_t)id,
-			.service = SERVICE,
+			.port = service->mode == WEIR_MODE_NAT ? htons(80) : 0,
+			.hop = (uint16_t)i,
+			.service = id,
 		};
-		tables->slots[id - 1] = (struct weir_slot){ .backend = id, .weight = 1 };
+		tables->slots[first + i - 1] = (struct weir_slot){ .backend = first + i,
+								   .weight = 1 };
 	}
 }
 
@@ -70,36 +101,31 @@ static void fill_snat_ports(struct weir_snat_ports *ports)
 	}
 }
 
-static void fill_runtime(struct weir_runtime *runtime, uint32_t flows)
+static void fill_runtime(struct weir_runtime *runtime, const struct balancer_sizes *sizes)
 {
 	/* No limit that a bench would run into: each segment without a flow is answered. */
 	runtime->reset_rate = UINT32_MAX;
 	runtime->icmp_rate = UINT32_MAX;
-	runtime->flows_limit[WEIR_IPV4] = flows;
-	runtime->udp_limit[WEIR_IPV4] = flows;
+	runtime->flows_limit[WEIR_IPV4] = sizes->flows;
+	runtime->udp_limit[WEIR_IPV4] = sizes->flows;
+	runtime->flows_limit[WEIR_IPV6] = sizes->flows_v6;
 }
 
-static int publish_service(const struct datapath_tables *tables)
+static int publish_listeners(const struct datapath_tables *tables)
 {
-	struct weir_service *service = &tables->services[SERVICE];
-	union weir_range slots = { .length = BACKENDS };
+	struct weir_listener entries[2 * SERVICES] = {}, *entry = entries;
 	_cleanup_free_ struct weir_listener *places = NULL;
-	struct weir_listener entries[2] = {};
 	union weir_range listeners = {};
 	int count;
 
-	service->mode = WEIR_MODE_NAT;
-	service->scheduler = WEIR_SCHEDULER_RR;
-	service->timeouts = (struct weir_timeouts){ 1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 20 };
-	datapath_store((void *)&service->slots.word, slots.word);
-
-	for (int i = 0; i < 2; i++) {
-		address_parse(BALANCER_SERVICE, &entries[i].key.address);
-		entries[i].key.port = htons(BALANCER_PORT);
-		entries[i].key.protocol = i ? IPPROTO_UDP : IPPROTO_TCP;
-		entries[i].service = SERVICE;
-	}
-	count = listeners_build(entries, 2, &places);
+	for (uint32_t id = 1; id <= SERVICES; id++)
+		for (int udp = 0; udp < 2; udp++, entry++) {
+			entry->key.address = local_address(balanced[id].ipv6, HOST);
+			entry->key.port = htons(balanced[id].port);
+			entry->key.protocol = udp ? IPPROTO_UDP : IPPROTO_TCP;
+			entry->service = id;
+		}
+	count = listeners_build(entries, 2 * SERVICES, &places);
 	if (count < 0)
 		return count;
 	if ((uint32_t)count > tables->sizes.listeners)
@@ -110,21 +136,53 @@ static int publish_service(const struct datapath_tables *tables)
 	return 0;
 }
 
+static int publish_services(const struct datapath_tables *tables)
+{
+	for (uint32_t id = 1; id <= SERVICES; id++) {
+		struct weir_service *service = &tables->services[id];
+		union weir_range slots = { .offset = (id - 1) * BACKENDS, .length = BACKENDS };
+
+		fill_backends(tables, id);
+		service->mode = (uint8_t)balanced[id].mode;
+		service->scheduler = WEIR_SCHEDULER_RR;
+		service->timeouts = (struct weir_timeouts){ 1 << 20, 1 << 20, 1 << 20, 1 << 20,
+							    1 << 20 };
+		datapath_store((void *)&service->slots.word, slots.word);
+	}
+	return publish_listeners(tables);
+}
+
+/* The same gateway for the clients of both families. */
+static int set_gateways(struct datapath *datapath, uint32_t ifindex)
+{
+	struct weir_gateway_key gateway = { .ifindex = ifindex };
+	int r;
+
+	address_parse(WORLD_GATEWAY, &gateway.address);
+	r = datapath_set_gateway(datapath, &gateway, GATEWAY_HOP);
+	if (r)
+		return r;
+	address_parse(WORLD_GATEWAY6, &gateway.address);
+	return datapath_set_gateway(datapath, &gateway, GATEWAY_HOP);
+}
+
 int balancer_open(const struct balancer_sizes *sizes, uint32_t ifindex, struct datapath **ret,
 		  struct error *error)
 {
 	const struct datapath_sizes all = {
 		.flows = sizes->flows,
 		.half_open = sizes->half_open,
+		.flows_v6 = sizes->flows_v6,
+		.half_open_v6 = sizes->half_open_v6,
+		.sessions = sizes->sessions,
 		.services = 16,
-		.backends = BACKENDS + 1,
-		.slots = 16,
+		.backends = SERVICES * BACKENDS + 1,
+		.slots = SERVICES * BACKENDS,
 		.listeners = 64,
 		.hops = GATEWAY_HOP + 1,
-		.snat_addresses = sizes->snat_addresses,
+		.snat_addresses = sizes->snat_addresses + 1, /* one of IPv6 */
 		.port_queues = 1,
 	};
-	struct weir_gateway_key gateway = { .ifindex = ifindex };
 	const struct datapath_tables *tables;
 	struct datapath *datapath;
 	int r;
@@ -134,13 +192,11 @@ int balancer_open(const struct balancer_sizes *sizes, uint32_t ifindex, struct d
 		return r;
 	tables = datapath_tables(datapath);
 	fill_hops(tables, ifindex);
-	fill_backends(tables);
 	fill_snat_ports(&tables->snat_ports[0]);
-	fill_runtime(tables->runtime, sizes->flows);
-	address_parse(WORLD_GATEWAY, &gateway.address);
-	r = datapath_set_gateway(datapath, &gateway, GATEWAY_HOP);
+	fill_runtime(tables->runtime, sizes);
+	r = set_gateways(datapath, ifindex);
 	if (!r)
-		r = publish_service(tables);
+		r = publish_services(tables);
 	if (r) {
 		datapath_close(datapath);
 		return error_set(error, r, "cannot fill the tables: %s", strerror(-r));
@@ -149,14 +205,31 @@ int balancer_open(const struct balancer_sizes *sizes, uint32_t ifindex, struct d
 	return 0;
 }
 
-int balancer_program(const struct datapath *datapath, struct balancer_program *ret)
+static int ask_program(int fd, struct balancer_program *ret)
 {
 	struct bpf_prog_info info = {};
 	uint32_t size = sizeof(info);
-	int r = bpf_obj_get_info_by_fd(datapath_xdp_fd(datapath), &info, &size);
+	int r = bpf_obj_get_info_by_fd(fd, &info, &size);
 
 	if (r)
 		return r;
 	*ret = (struct balancer_program){ info.verified_insns, info.jited_prog_len };
 	return 0;
+}
+
+int balancer_programs(const struct datapath *datapath, struct balancer_programs *ret)
+{
+	int table = datapath_map_fd(datapath, "slow_programs");
+	_cleanup_close_ int slow = -1;
+	uint32_t key = 0, id;
+	int r;
+
+	r = table < 0 ? table : bpf_map_lookup_elem(table, &key, &id);
+	if (r)
+		return r;
+	slow = bpf_prog_get_fd_by_id(id);
+	if (slow < 0)
+		return slow;
+	r = ask_program(datapath_xdp_fd(datapath), &ret->xdp);
+	return r ? r : ask_program(slow, &ret->slow);
 }

@@ -11,8 +11,10 @@
 
 #define LOADS_LEAST 7 /* one load of a large map is up to three times slower than the next */
 
-/* Goals are those of the design, times bare. */
+/* Goals are those of the design, times bare; of IPv6, times the same path of IPv4. */
+#define GOAL_IPV6 1.3
 #define GOAL_ESTABLISHED 1.4
+#define GOAL_IPIP 1.8
 #define GOAL_MILLION 1.5
 #define GOAL_PASSED 2
 #define GOAL_NEW_FLOW 10
@@ -41,7 +43,12 @@ static struct row standard_rows[] = {
 	NOTHING("known", YARDSTICK, ONE),
 	NOTHING("known", YARDSTICK, THOUSAND),
 	NOTHING("known", YARDSTICK, MANY),
+	NOTHING("known ipv6", YARDSTICK6, ONE),
+	NOTHING("known ipv6", YARDSTICK6, THOUSAND),
+	NOTHING("known ipv6", YARDSTICK6, MANY),
 	NOTHING("resized", NO_FLOW, MANY),
+	NOTHING("resized in front", IPIP, ONE),
+	NOTHING("resized in front", IPIP, MANY),
 	NOTHING("fresh", NEW_FLOW, MANY),
 	YARDSTICK("yardstick pass", PASS, ONE),
 	YARDSTICK("yardstick bare", BARE, ONE),
@@ -63,8 +70,24 @@ static struct row standard_rows[] = {
 	WEIR("nat udp, client to backend", UDP_TO_BACKEND, MANY, TO_BACKEND, .goal = 0),
 	WEIR("nat udp, backend to client", UDP_TO_CLIENT, ONE, TO_CLIENT, .goal = 0),
 	WEIR("nat udp, backend to client", UDP_TO_CLIENT, MANY, TO_CLIENT, .goal = 0),
+	WEIR("nat ipv6 tcp, client to backend", TCP6_TO_BACKEND, ONE, TO_BACKEND,
+	     .goal = GOAL_IPV6),
+	WEIR("nat ipv6 tcp, client to backend", TCP6_TO_BACKEND, THOUSAND, TO_BACKEND,
+	     .goal = GOAL_IPV6),
+	WEIR("nat ipv6 tcp, client to backend", TCP6_TO_BACKEND, MANY, TO_BACKEND,
+	     .goal = GOAL_IPV6),
+	WEIR("nat ipv6 tcp, backend to client", TCP6_TO_CLIENT, ONE, TO_CLIENT, .goal = GOAL_IPV6),
+	WEIR("nat ipv6 tcp, backend to client", TCP6_TO_CLIENT, THOUSAND, TO_CLIENT,
+	     .goal = GOAL_IPV6),
+	WEIR("nat ipv6 tcp, backend to client", TCP6_TO_CLIENT, MANY, TO_CLIENT, .goal = GOAL_IPV6),
+	WEIR("dsr tcp", DSR, ONE, TO_BACKEND, .goal = GOAL_ESTABLISHED),
+	WEIR("dsr tcp", DSR, MANY, TO_BACKEND, .goal = GOAL_ESTABLISHED),
+	WEIR("ipip tcp", IPIP, ONE, TO_BACKEND, .goal = GOAL_IPIP),
+	WEIR("ipip tcp", IPIP, MANY, TO_BACKEND, .goal = GOAL_IPIP),
 	WEIR("not ours, passed", NOT_OURS, ONE, NOT_OURS, .goal = GOAL_PASSED),
 	WEIR("not ours, passed", NOT_OURS, MANY, NOT_OURS, .goal = GOAL_PASSED),
+	WEIR("not ours ipv6, passed", NOT_OURS6, ONE, NOT_OURS, .goal = GOAL_IPV6),
+	WEIR("not ours ipv6, passed", NOT_OURS6, MANY, NOT_OURS, .goal = GOAL_IPV6),
 	WEIR("tcp without flow, answered", NO_FLOW, MANY, NO_FLOW, .goal = 0),
 	WEIR("new nat flow, with room", NEW_FLOW, MANY, NEW_FLOW, .goal = GOAL_NEW_FLOW),
 	WEIR("new nat flow, under flood", NEW_FLOW, MANY, NEW_FLOW, .flood = true,
@@ -80,10 +103,15 @@ static struct row million_rows[] = {
 
 /* The default limits; ten backends and one SNAT address have ports for all the flows. */
 static struct plan standard = {
-	.sizes = { .flows = 262144, .half_open = 65536, .snat_addresses = 1 },
+	.sizes = { .flows = 262144,
+		   .half_open = 65536,
+		   .flows_v6 = 65536,
+		   .half_open_v6 = 16384,
+		   .sessions = 262144,
+		   .snat_addresses = 1 },
 	.group_size = { [ONE] = 1, [THOUSAND] = 1000, [MANY] = 50000 },
 	.group_count = 3,
-	.udp = true,
+	.all = true,
 	.rows = standard_rows,
 	.row_count = ARRAY_SIZE(standard_rows),
 };
@@ -176,14 +204,14 @@ static int measure(const struct options *options, struct report_head *head, stru
 	r = world_open(&world, error);
 	if (r)
 		return r;
-	r = measure_plan(&standard, options->loads, &world, &head->program, error);
+	r = measure_plan(&standard, options->loads, &world, &head->programs, error);
 	if (!r) {
 		report_print_head(head);
 		report_print_plan(&standard, options->loads);
 		fflush(stdout);
 	}
 	if (!r && options->full) {
-		r = measure_plan(&million, options->loads, &world, &head->program, error);
+		r = measure_plan(&million, options->loads, &world, &head->programs, error);
 		if (!r)
 			report_print_plan(&million, options->loads);
 	}

@@ -5,7 +5,8 @@
 
 #include <linux/types.h>
 
-#define BENCH_FRAME 64 /* bytes: the smallest Ethernet frame, checksum included */
+#define BENCH_FRAME 64  /* bytes: the smallest Ethernet frame, checksum included */
+#define BENCH_FRAME6 84 /* as much payload, behind the longer header of IPv6 */
 
 /* Where the wrapper writes into a frame: Ethernet, IPv4 without options, TCP or UDP. */
 #define BENCH_ADDRESSES_AT 26
@@ -13,7 +14,17 @@
 #define BENCH_SEQUENCE_AT 38
 #define BENCH_ACKNOWLEDGEMENT_AT 42
 
-/* The part of a frame that differs from flow to flow, in wire order: two stores. */
+/* The same in IPv6. All addresses are of one /96 whose third word is zero. */
+#define BENCH_SOURCE6_AT 22
+#define BENCH_DESTINATION6_AT 38
+#define BENCH_PORTS6_AT 54
+#define BENCH_SEQUENCE6_AT 58
+#define BENCH_ACKNOWLEDGEMENT6_AT 62
+
+/*
+ * The part of a frame that differs from flow to flow, in wire order: two stores. In IPv6 these are the
+ * last words of the addresses, so that both families' tuples take as much room in the cache.
+ */
 struct bench_tuple {
 	union {
 		__u64 addresses;
@@ -41,12 +52,20 @@ enum bench_target {
 	BENCH_TARGETS,
 };
 
+/* How the target changes the length of the frame: at its end, or by an outer header. */
+enum bench_resized {
+	BENCH_NOT_RESIZED,
+	BENCH_RESIZED_TAIL,
+	BENCH_RESIZED_HEAD,
+};
+
 /*
  * What the next frame is made of. The wrapper moves @position through the tuples [first, first +
  * count) and adds @sequence_step each time when every one of them had its turn.
  */
 struct bench_state {
-	__u8 frame[BENCH_FRAME];
+	__u8 frame[BENCH_FRAME6];
+	__u32 length; /* of the frame: BENCH_FRAME, or BENCH_FRAME6 for IPv6 */
 	__u32 first;
 	__u32 count;
 	__u32 position;
@@ -54,7 +73,7 @@ struct bench_state {
 	__u32 sequence_step;
 	__u32 sequenced;    /* 1: write the sequence number */
 	__u32 target;       /* enum bench_target */
-	__u32 resized;      /* 1: the target changes the length of the frame */
+	__u32 resized;      /* enum bench_resized */
 	__u32 fresh_tuples; /* 1: make a new tuple for each frame, none twice */
 	__u32 zero;
 	__u64 fresh;                    /* how many were made ever */

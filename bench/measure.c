@@ -138,7 +138,7 @@ static int open_flows(struct load *load, struct error *error)
 	struct timespec pause = { PROMOTION_NS / 1000000000, PROMOTION_NS % 1000000000 };
 	int r;
 
-	r = traffic_open_flows(&load->traffic, load->datapath, load->plan->udp, error);
+	r = traffic_open_flows(&load->traffic, load->datapath, load->plan->all, error);
 	for (uint32_t i = 0; i < load->traffic.flows && !r; i++) {
 		struct bench_tuple tuple = traffic_client(i);
 
@@ -146,30 +146,53 @@ static int open_flows(struct load *load, struct error *error)
 		if (r)
 			error_set(error, r, "cannot fill the yardstick: %s", strerror(-r));
 	}
-	if (r || !load->plan->udp)
+	if (r || !load->plan->all)
 		return r;
 	nanosleep(&pause, NULL);
 	return traffic_promote_udp(&load->traffic, load->datapath, error);
 }
 
-/* The frames of traffic that resizes them, and of new flows, take the wrapper longer. */
+/* The frames of IPv6, of traffic that resizes them, and of new flows, take the wrapper longer. */
 static enum traffic_kind wrapper_kind(enum traffic_kind kind)
 {
-	return kind == TRAFFIC_NO_FLOW || kind == TRAFFIC_NEW_FLOW ? kind : TRAFFIC_YARDSTICK;
+	switch (kind) {
+	case TRAFFIC_NO_FLOW:
+	case TRAFFIC_NEW_FLOW:
+	case TRAFFIC_IPIP:
+		return kind;
+	case TRAFFIC_TCP6_TO_BACKEND:
+	case TRAFFIC_TCP6_TO_CLIENT:
+	case TRAFFIC_NOT_OURS6:
+	case TRAFFIC_YARDSTICK6:
+		return TRAFFIC_YARDSTICK6;
+	default:
+		return TRAFFIC_YARDSTICK;
+	}
+}
+
+/* NULL: there is no such row. */
+static const struct row *find_row(const struct plan *plan, enum bench_target target,
+				  enum traffic_kind kind, uint32_t group)
+{
+	for (size_t i = 0; i < plan->row_count; i++)
+		if (plan->rows[i].target == target && plan->rows[i].kind == kind &&
+		    plan->rows[i].group == group)
+			return &plan->rows[i];
+	return NULL;
 }
 
 static const struct row *wrapper_of(const struct plan *plan, const struct row *row)
 {
-	for (size_t i = 0; i < plan->row_count; i++)
-		if (plan->rows[i].target == BENCH_NOTHING &&
-		    plan->rows[i].kind == wrapper_kind(row->kind) &&
-		    plan->rows[i].group == row->group)
-			return &plan->rows[i];
-	abort(); /* a table of rows without its wrapper */
+	const struct row *found = find_row(plan, BENCH_NOTHING, wrapper_kind(row->kind),
+					   row->group);
+
+	if (!found)
+		abort(); /* a table of rows without its wrapper */
+	return found;
 }
 
 static int measure_load(struct load *load, const struct world *world,
-			struct balancer_program *program, struct error *error)
+			struct balancer_programs *programs, struct error *error)
 {
 	struct plan *plan = load->plan;
 	int r;
@@ -177,9 +200,9 @@ static int measure_load(struct load *load, const struct world *world,
 	r = balancer_open(&plan->sizes, world->ifindex, &load->datapath, error);
 	if (r)
 		return r;
-	r = balancer_program(load->datapath, program);
+	r = balancer_programs(load->datapath, programs);
 	if (r)
-		return error_set(error, r, "cannot ask about the program: %s", strerror(-r));
+		return error_set(error, r, "cannot ask about the programs: %s", strerror(-r));
 	r = yardstick_open(2 * datapath_tables(load->datapath)->records[WEIR_IPV4],
 			   &load->yardstick, error);
 	if (r)
@@ -203,7 +226,7 @@ static int measure_load(struct load *load, const struct world *world,
 }
 
 int measure_plan(struct plan *plan, uint32_t loads, const struct world *world,
-		 struct balancer_program *program, struct error *error)
+		 struct balancer_programs *programs, struct error *error)
 {
 	struct wrapper *wrapper = NULL;
 	uint32_t flows = 0;
@@ -215,7 +238,7 @@ int measure_plan(struct plan *plan, uint32_t loads, const struct world *world,
 	for (uint32_t i = 0; i < loads && !r; i++) {
 		struct load load = { .plan = plan, .wrapper = wrapper, .number = i };
 
-		r = measure_load(&load, world, program, error);
+		r = measure_load(&load, world, programs, error);
 		yardstick_close(load.yardstick);
 		datapath_close(load.datapath);
 	}
@@ -225,8 +248,23 @@ int measure_plan(struct plan *plan, uint32_t loads, const struct world *world,
 
 const struct row *measure_bare(const struct plan *plan, const struct row *row)
 {
-	for (size_t i = 0; i < plan->row_count; i++)
-		if (plan->rows[i].target == BENCH_BARE && plan->rows[i].group == row->group)
-			return &plan->rows[i];
-	abort(); /* a table of rows without its yardstick */
+	const struct row *found = find_row(plan, BENCH_BARE, TRAFFIC_YARDSTICK, row->group);
+
+	if (!found)
+		abort(); /* a table of rows without its yardstick */
+	return found;
+}
+
+const struct row *measure_ipv4(const struct plan *plan, const struct row *row)
+{
+	switch (row->kind) {
+	case TRAFFIC_TCP6_TO_BACKEND:
+		return find_row(plan, row->target, TRAFFIC_TCP_TO_BACKEND, row->group);
+	case TRAFFIC_TCP6_TO_CLIENT:
+		return find_row(plan, row->target, TRAFFIC_TCP_TO_CLIENT, row->group);
+	case TRAFFIC_NOT_OURS6:
+		return find_row(plan, row->target, TRAFFIC_NOT_OURS, row->group);
+	default:
+		return NULL;
+	}
 }

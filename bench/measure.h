@@ -16,7 +16,7 @@ struct row {
 	uint32_t group;
 	enum weir_reason reason; /* BENCH_WEIR: what each packet must meet */
 	bool flood;              /* each SYN pushes another half-open flow out */
-	double goal;             /* times bare; 0: none */
+	double goal;             /* times bare, of IPv6: times the same row of IPv4; 0: none */
 	bool floor;              /* counts for the gate */
 	/* Output, one value for each load: ns per packet with and without the wrapper. */
 	double raw[LOADS_MOST];
@@ -28,7 +28,7 @@ struct plan {
 	struct balancer_sizes sizes;
 	uint32_t group_size[TRAFFIC_GROUPS];
 	uint32_t group_count;
-	bool udp;
+	bool all; /* flows of all kinds, not of nat in IPv4/TCP alone */
 	struct row *rows;
 	size_t row_count;
 };
@@ -38,7 +38,10 @@ struct plan {
  * times in each load, and keeps the least: whatever else the machine does only adds.
  */
 int measure_plan(struct plan *plan, uint32_t loads, const struct world *world,
-		 struct balancer_program *program, struct error *error);
+		 struct balancer_programs *programs, struct error *error);
 
 /* The row of the bare yardstick that @row is compared with. */
 const struct row *measure_bare(const struct plan *plan, const struct row *row);
+
+/* The row of IPv4 that @row of IPv6 is compared with. NULL: it is of IPv4 itself. */
+const struct row *measure_ipv4(const struct plan *plan, const struct row *row);

@@ -12,7 +12,7 @@ struct report_head {
 	char date[32];
 	char command[256];
 	uint32_t loads;
-	struct balancer_program program;
+	struct balancer_programs programs;
 };
 
 void report_head_fill(struct report_head *ret, int argc, char **argv, uint32_t loads);

@@ -17,11 +17,11 @@
 #define TCP_PSH 0x08
 #define TCP_ACK 0x10
 
-#define HEADERS 54 /* Ethernet, IPv4, TCP */
+#define HEADERS 54 /* Ethernet, IPv4, TCP; IPv6 frames have the same payload */
 #define PAYLOAD (BENCH_FRAME - HEADERS)
 
 /* Flows that are opened at once: all of them are half open for a while and stand in the ring. */
-#define OPEN_AT_ONCE 32768
+#define OPEN_AT_ONCE 16384
 
 #define FOREIGN_ADDRESS "192.168.178.9"
 
@@ -30,8 +30,11 @@
 
 static uint32_t place_of(const struct traffic *traffic, enum traffic_kind kind, uint32_t flow)
 {
-	if (kind == TRAFFIC_YARDSTICK)
+	if (kind == TRAFFIC_YARDSTICK || kind == TRAFFIC_YARDSTICK6 ||
+	    kind == TRAFFIC_TCP6_TO_BACKEND)
 		kind = TRAFFIC_TCP_TO_BACKEND;
+	if (kind == TRAFFIC_NOT_OURS6)
+		kind = TRAFFIC_NOT_OURS;
 	return (uint32_t)kind * traffic->flows + flow;
 }
 
@@ -52,6 +55,14 @@ struct bench_tuple traffic_client(uint32_t index)
 	return tuple;
 }
 
+static struct bench_tuple client_to(uint32_t index, uint16_t port)
+{
+	struct bench_tuple tuple = traffic_client(index);
+
+	tuple.destination_port = htons(port);
+	return tuple;
+}
+
 static void fill_tuples(struct traffic *traffic)
 {
 	struct bench_tuple *tuples = wrapper_tuples(traffic->wrapper);
@@ -64,7 +75,14 @@ static void fill_tuples(struct traffic *traffic)
 		tuples[place_of(traffic, TRAFFIC_UDP_TO_BACKEND, i)] = traffic_client(i);
 		tuples[place_of(traffic, TRAFFIC_NOT_OURS, i)] = foreign;
 		tuples[place_of(traffic, TRAFFIC_NO_FLOW, i)] = traffic_client(traffic->flows + i);
+		tuples[place_of(traffic, TRAFFIC_DSR, i)] = client_to(i, BALANCER_PORT_DSR);
+		tuples[place_of(traffic, TRAFFIC_IPIP, i)] = client_to(i, BALANCER_PORT_IPIP);
 	}
+}
+
+static bool is_reply(enum traffic_kind kind)
+{
+	return kind == TRAFFIC_TCP_TO_CLIENT || kind == TRAFFIC_TCP6_TO_CLIENT;
 }
 
 void traffic_init(struct traffic *traffic, struct wrapper *wrapper, const uint32_t *group_sizes,
@@ -75,8 +93,10 @@ void traffic_init(struct traffic *traffic, struct wrapper *wrapper, const uint32
 		traffic->group_size[i] = group_sizes[i];
 		traffic->group_first[i] = traffic->flows;
 		traffic->flows += group_sizes[i];
-		traffic->sequence[TRAFFIC_TCP_TO_BACKEND][i] = CLIENT_START + 1;
-		traffic->sequence[TRAFFIC_TCP_TO_CLIENT][i] = BACKEND_START + 1;
+		for (int kind = 0; kind < TRAFFIC_KINDS; kind++)
+			traffic->sequence[kind][i] = (is_reply(kind) ? BACKEND_START :
+								       CLIENT_START) +
+						     1;
 	}
 	fill_tuples(traffic);
 }
@@ -101,7 +121,7 @@ static void fill_headers(struct bench_state *state, uint8_t protocol, uint16_t i
 {
 	uint8_t *frame = state->frame;
 
-	*state = (struct bench_state){ .fresh = state->fresh };
+	*state = (struct bench_state){ .fresh = state->fresh, .length = BENCH_FRAME };
 	memcpy(frame, "\x02\0\0\0\x01\0\x02\0\0\0\0\x02\x08\0", 14);
 	frame[14] = 0x45;
 	put16(frame, 16, ip_length);
@@ -128,6 +148,23 @@ static void fill_tcp(struct bench_state *state, uint8_t flags, uint16_t payload,
 	put16(state->frame, 50, 0x1234);
 }
 
+static void fill_tcp6(struct bench_state *state, uint8_t flags, uint16_t payload, uint32_t sequence,
+		      uint32_t acknowledgement)
+{
+	uint8_t *frame = state->frame;
+
+	fill_tcp(state, flags, payload, sequence, acknowledgement);
+	memmove(frame + BENCH_PORTS6_AT, frame + BENCH_PORTS_AT, BENCH_FRAME - BENCH_PORTS_AT);
+	state->length = BENCH_FRAME6;
+	put16(frame, 12, 0x86dd);
+	put32(frame, 14, 6u << 28);
+	put16(frame, 18, (uint16_t)(20 + payload));
+	frame[20] = IPPROTO_TCP;
+	frame[21] = 64; /* hop limit */
+	inet_pton(AF_INET6, WORLD_PREFIX6, frame + BENCH_SOURCE6_AT);
+	inet_pton(AF_INET6, WORLD_PREFIX6, frame + BENCH_DESTINATION6_AT);
+}
+
 static void fill_udp(struct bench_state *state)
 {
 	uint16_t length = BENCH_FRAME - 34;
@@ -148,51 +185,100 @@ static int send_each(struct traffic *traffic, enum traffic_kind kind, uint32_t f
 	return wrapper_run(traffic->wrapper, BENCH_WEIR, count, NULL, NULL);
 }
 
-/* Notes the tuples of the replies to @count flows that wait for one. */
-static int find_replies(struct traffic *traffic, bool udp, uint32_t first, uint32_t count,
-			const struct datapath *datapath)
+static bool waits_for_reply(const struct weir_flow *flow, bool udp)
 {
-	enum traffic_kind kind = udp ? TRAFFIC_UDP_TO_CLIENT : TRAFFIC_TCP_TO_CLIENT;
+	return flow->control.state == WEIR_FLOW_HALF_OPEN &&
+	       !(flow->control.flags & WEIR_FLOW_REPLIED) &&
+	       !(flow->control.flags & WEIR_FLOW_UDP) == !udp;
+}
+
+/* The tuple of the replies to flow @i of @family, if it waits for one. */
+static bool find_reply(const struct datapath_tables *tables, enum weir_family family, uint32_t i,
+		       bool udp, struct bench_tuple *ret)
+{
+	const struct weir_flow4 *flow4 = &tables->flows4[i];
+	const struct weir_flow6 *flow6 = &tables->flows6[i];
+	const struct weir_flow *flow = family == WEIR_IPV6 ? &flow6->flow : &flow4->flow;
+
+	if (!waits_for_reply(flow, udp))
+		return false;
+	ret->source = family == WEIR_IPV6 ? flow6->backend.source.word[3] : flow4->backend.source;
+	ret->destination = family == WEIR_IPV6 ? flow6->backend.destination.word[3] :
+						 flow4->backend.destination;
+	ret->source_port = flow->backend_ports.source;
+	ret->destination_port = flow->backend_ports.destination;
+	return true;
+}
+
+/* Notes the tuples of the replies, of @kind, to @count flows that wait for one. */
+static int find_replies(struct traffic *traffic, enum traffic_kind kind, uint32_t first,
+			uint32_t count, const struct datapath *datapath)
+{
+	enum weir_family family = kind == TRAFFIC_TCP6_TO_CLIENT ? WEIR_IPV6 : WEIR_IPV4;
 	struct bench_tuple *tuples = wrapper_tuples(traffic->wrapper);
 	const struct datapath_tables *tables = datapath_tables(datapath);
 	uint32_t found = 0;
 
-	for (uint32_t i = 0; i < tables->records[WEIR_IPV4] && found < count; i++) {
-		const struct weir_flow4 *flow = &tables->flows4[i];
-		struct bench_tuple *tuple = &tuples[place_of(traffic, kind, first + found)];
-
-		if (flow->flow.control.state != WEIR_FLOW_HALF_OPEN ||
-		    (flow->flow.control.flags & WEIR_FLOW_REPLIED) ||
-		    !(flow->flow.control.flags & WEIR_FLOW_UDP) == udp)
-			continue;
-		tuple->source = flow->backend.source;
-		tuple->destination = flow->backend.destination;
-		tuple->source_port = flow->flow.backend_ports.source;
-		tuple->destination_port = flow->flow.backend_ports.destination;
-		found++;
-	}
+	for (uint32_t i = 0; i < tables->records[family] && found < count; i++)
+		found += find_reply(tables, family, i, kind == TRAFFIC_UDP_TO_CLIENT,
+				    &tuples[place_of(traffic, kind, first + found)]);
 	return found == count ? 0 : -ENOENT;
 }
 
-/* Three ways of shaking hands, for flows [first, first + count). */
-static int open_tcp(struct traffic *traffic, uint32_t first, uint32_t count,
-		    const struct datapath *datapath)
+typedef void (*fill_fn)(struct bench_state *state, uint8_t flags, uint16_t payload,
+			uint32_t sequence, uint32_t acknowledgement);
+
+/* Three ways of shaking hands, for flows [first, first + count) of nat. */
+static int shake_hands(struct traffic *traffic, fill_fn fill, enum traffic_kind to_backend,
+		       enum traffic_kind to_client, uint32_t first, uint32_t count,
+		       const struct datapath *datapath)
 {
 	struct bench_state *state = wrapper_state(traffic->wrapper);
 	int r;
 
-	fill_tcp(state, TCP_SYN, 0, CLIENT_START, 0);
-	r = send_each(traffic, TRAFFIC_TCP_TO_BACKEND, first, count);
+	fill(state, TCP_SYN, 0, CLIENT_START, 0);
+	r = send_each(traffic, to_backend, first, count);
 	if (!r)
-		r = find_replies(traffic, false, first, count, datapath);
+		r = find_replies(traffic, to_client, first, count, datapath);
 	if (r)
 		return r;
-	fill_tcp(state, TCP_SYN | TCP_ACK, 0, BACKEND_START, CLIENT_START + 1);
-	r = send_each(traffic, TRAFFIC_TCP_TO_CLIENT, first, count);
+	fill(state, TCP_SYN | TCP_ACK, 0, BACKEND_START, CLIENT_START + 1);
+	r = send_each(traffic, to_client, first, count);
 	if (r)
 		return r;
-	fill_tcp(state, TCP_ACK, 0, CLIENT_START + 1, BACKEND_START + 1);
-	return send_each(traffic, TRAFFIC_TCP_TO_BACKEND, first, count);
+	fill(state, TCP_ACK, 0, CLIENT_START + 1, BACKEND_START + 1);
+	return send_each(traffic, to_backend, first, count);
+}
+
+static int open_tcp(struct traffic *traffic, uint32_t first, uint32_t count,
+		    const struct datapath *datapath)
+{
+	return shake_hands(traffic, fill_tcp, TRAFFIC_TCP_TO_BACKEND, TRAFFIC_TCP_TO_CLIENT, first,
+			   count, datapath);
+}
+
+static int open_tcp6(struct traffic *traffic, uint32_t first, uint32_t count,
+		     const struct datapath *datapath)
+{
+	return shake_hands(traffic, fill_tcp6, TRAFFIC_TCP6_TO_BACKEND, TRAFFIC_TCP6_TO_CLIENT,
+			   first, count, datapath);
+}
+
+/* Sessions of dsr and ipip: weir sees the client's side alone. */
+static int open_direct(struct traffic *traffic, uint32_t first, uint32_t count,
+		       const struct datapath *datapath)
+{
+	struct bench_state *state = wrapper_state(traffic->wrapper);
+	int r;
+
+	(void)datapath;
+	fill_tcp(state, TCP_SYN, 0, CLIENT_START, 0);
+	r = send_each(traffic, TRAFFIC_DSR, first, count);
+	if (r)
+		return r;
+	fill_tcp(state, TCP_SYN, 0, CLIENT_START, 0);
+	state->resized = BENCH_RESIZED_HEAD;
+	return send_each(traffic, TRAFFIC_IPIP, first, count);
 }
 
 static int open_udp(struct traffic *traffic, uint32_t first, uint32_t count,
@@ -203,7 +289,7 @@ static int open_udp(struct traffic *traffic, uint32_t first, uint32_t count,
 	fill_udp(wrapper_state(traffic->wrapper));
 	r = send_each(traffic, TRAFFIC_UDP_TO_BACKEND, first, count);
 	if (!r)
-		r = find_replies(traffic, true, first, count, datapath);
+		r = find_replies(traffic, TRAFFIC_UDP_TO_CLIENT, first, count, datapath);
 	if (r)
 		return r;
 	return send_each(traffic, TRAFFIC_UDP_TO_CLIENT, first, count);
@@ -245,13 +331,17 @@ static int open_all(struct traffic *traffic, open_fn open, const struct datapath
 	return r;
 }
 
-int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath, bool udp,
+int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath, bool all,
 		       struct error *error)
 {
 	int r = open_all(traffic, open_tcp, datapath);
 
+	if (!r && all)
+		r = open_all(traffic, open_tcp6, datapath);
+	if (!r && all)
+		r = open_all(traffic, open_direct, datapath);
 	/* UDP last: these stay in the ring until they are promoted. */
-	if (!r && udp)
+	if (!r && all)
 		r = open_all(traffic, open_udp, datapath);
 	if (r)
 		return error_set(error, r, "cannot open %u flows: %s", traffic->flows,
@@ -278,14 +368,9 @@ int traffic_promote_udp(struct traffic *traffic, const struct datapath *datapath
 	return 0;
 }
 
-int traffic_run(struct traffic *traffic, enum traffic_kind kind, uint32_t group,
-		enum bench_target target, uint32_t packets, double *ns, uint32_t *verdict)
+/* The frame of the next segment or datagram of @kind, but for its tuple. */
+static void fill_kind(struct bench_state *state, enum traffic_kind kind, uint32_t sequence)
 {
-	struct bench_state *state = wrapper_state(traffic->wrapper);
-	uint32_t *position = &traffic->position[kind][group];
-	uint32_t *sequence = &traffic->sequence[kind][group];
-	int r;
-
 	switch (kind) {
 	case TRAFFIC_UDP_TO_BACKEND:
 	case TRAFFIC_UDP_TO_CLIENT:
@@ -296,17 +381,39 @@ int traffic_run(struct traffic *traffic, enum traffic_kind kind, uint32_t group,
 		state->fresh_tuples = 1;
 		break;
 	case TRAFFIC_TCP_TO_CLIENT:
-		fill_tcp(state, TCP_PSH | TCP_ACK, PAYLOAD, *sequence, CLIENT_START + 1);
+		fill_tcp(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, CLIENT_START + 1);
+		break;
+	case TRAFFIC_TCP6_TO_CLIENT:
+		fill_tcp6(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, CLIENT_START + 1);
+		break;
+	case TRAFFIC_TCP6_TO_BACKEND:
+	case TRAFFIC_NOT_OURS6:
+	case TRAFFIC_YARDSTICK6:
+		fill_tcp6(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, BACKEND_START + 1);
 		break;
 	default:
-		fill_tcp(state, TCP_PSH | TCP_ACK, PAYLOAD, *sequence, BACKEND_START + 1);
+		fill_tcp(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, BACKEND_START + 1);
 		break;
 	}
+	if (kind == TRAFFIC_NO_FLOW)
+		state->resized = BENCH_RESIZED_TAIL;
+	if (kind == TRAFFIC_IPIP)
+		state->resized = BENCH_RESIZED_HEAD;
+}
+
+int traffic_run(struct traffic *traffic, enum traffic_kind kind, uint32_t group,
+		enum bench_target target, uint32_t packets, double *ns, uint32_t *verdict)
+{
+	struct bench_state *state = wrapper_state(traffic->wrapper);
+	uint32_t *position = &traffic->position[kind][group];
+	uint32_t *sequence = &traffic->sequence[kind][group];
+	int r;
+
+	fill_kind(state, kind, *sequence);
 	if (kind != TRAFFIC_NEW_FLOW) {
 		state->first = place_of(traffic, kind, traffic->group_first[group]);
 		state->count = traffic->group_size[group];
 		state->position = *position;
-		state->resized = kind == TRAFFIC_NO_FLOW;
 	}
 	r = wrapper_run(traffic->wrapper, target, packets, ns, verdict);
 	*position = state->position;

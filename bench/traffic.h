@@ -22,10 +22,17 @@ enum traffic_kind {
 	TRAFFIC_TCP_TO_CLIENT,
 	TRAFFIC_UDP_TO_BACKEND,
 	TRAFFIC_UDP_TO_CLIENT,
-	TRAFFIC_NOT_OURS,  /* TCP to an address of the host that has no service */
-	TRAFFIC_NO_FLOW,   /* TCP segments to the service that belong to no flow */
-	TRAFFIC_YARDSTICK, /* the tuples of TCP_TO_BACKEND, for programs that are not weir */
-	TRAFFIC_NEW_FLOW,  /* SYNs, each from another client; belongs to no group */
+	TRAFFIC_NOT_OURS, /* TCP to an address of the host that has no service */
+	TRAFFIC_NO_FLOW,  /* TCP segments to the service that belong to no flow */
+	TRAFFIC_TCP6_TO_CLIENT,
+	TRAFFIC_DSR,  /* TCP */
+	TRAFFIC_IPIP, /* TCP */
+	/* Those before have tuples of their own, those behind share them. */
+	TRAFFIC_YARDSTICK,       /* as TCP_TO_BACKEND, for programs that are not weir */
+	TRAFFIC_YARDSTICK6,      /* the same in IPv6 */
+	TRAFFIC_TCP6_TO_BACKEND, /* as TCP_TO_BACKEND */
+	TRAFFIC_NOT_OURS6,       /* as NOT_OURS */
+	TRAFFIC_NEW_FLOW,        /* SYNs, each from another client; belongs to no group */
 	TRAFFIC_KINDS,
 };
 
@@ -53,10 +60,11 @@ void traffic_init(struct traffic *traffic, struct wrapper *wrapper, const uint32
 struct bench_tuple traffic_client(uint32_t index);
 
 /*
- * Opens all flows by sending their packets through @datapath, which is BENCH_WEIR: TCP flows are established afterwards;
- * UDP flows (@udp) once traffic_promote_udp() was called more than a second later.
+ * Opens all flows by sending their packets through @datapath, which is BENCH_WEIR: TCP flows are
+ * established afterwards. With @all, not those of nat in IPv4/TCP alone; UDP flows are established once
+ * traffic_promote_udp() was called more than a second later.
  */
-int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath, bool udp,
+int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath, bool all,
 		       struct error *error);
 int traffic_promote_udp(struct traffic *traffic, const struct datapath *datapath,
 			struct error *error);

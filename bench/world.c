@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/ipv6.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
@@ -17,6 +18,7 @@
 
 #define DEVICE "bench0"
 #define FORWARDING "/proc/sys/net/ipv4/conf/" DEVICE "/forwarding"
+#define FORWARDING6 "/proc/sys/net/ipv6/conf/" DEVICE "/forwarding"
 
 static struct sockaddr ipv4(const char *text)
 {
@@ -78,9 +80,27 @@ static int set_gateway(int socket)
 	return 0;
 }
 
-static int set_forwarding(void)
+/* The gateway has no neighbour entry: the datapath knows its MAC address from its own table. */
+static int set_ipv6(uint32_t ifindex)
 {
-	_cleanup_close_ int fd = open(FORWARDING, O_WRONLY | O_CLOEXEC);
+	struct in6_ifreq address = { .ifr6_prefixlen = 120, .ifr6_ifindex = (int)ifindex };
+	struct in6_rtmsg route = { .rtmsg_dst_len = 104,
+				   .rtmsg_metric = 1,
+				   .rtmsg_flags = RTF_UP | RTF_GATEWAY,
+				   .rtmsg_ifindex = (int)ifindex };
+	_cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	inet_pton(AF_INET6, WORLD_PREFIX6 WORLD_ADDRESS, &address.ifr6_addr);
+	inet_pton(AF_INET6, WORLD_PREFIX6 "10.0.0.0", &route.rtmsg_dst);
+	inet_pton(AF_INET6, WORLD_GATEWAY6, &route.rtmsg_gateway);
+	if (fd < 0 || ioctl(fd, SIOCSIFADDR, &address) < 0 || ioctl(fd, SIOCADDRT, &route) < 0)
+		return -errno;
+	return 0;
+}
+
+static int set_forwarding(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, "1", 1) != 1)
 		return -errno;
@@ -108,8 +128,12 @@ int world_open(struct world *ret, struct error *error)
 	if (!r)
 		r = set_gateway(socket_);
 	if (!r)
-		r = set_forwarding();
+		r = set_forwarding(FORWARDING);
 	world.ifindex = if_nametoindex(DEVICE);
+	if (!r && world.ifindex)
+		r = set_ipv6(world.ifindex);
+	if (!r)
+		r = set_forwarding(FORWARDING6);
 	if (r || !world.ifindex) {
 		world_close(&world);
 		return error_set(error, r ? r : -ENODEV, "cannot set up " DEVICE ": %s",

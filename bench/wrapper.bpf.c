@@ -62,6 +62,41 @@ static __always_inline int write_frame(struct xdp_md *ctx, const struct bench_tu
 	return 1;
 }
 
+/* The low half of an IPv6 address that ends in @last, as one word. */
+static __always_inline __u64 address6_end(__be32 last)
+{
+	union {
+		__be32 halves[2];
+		__u64 word;
+	} end = { .halves = { 0, last } };
+
+	return end.word;
+}
+
+static __always_inline int write_frame6(struct xdp_md *ctx, const struct bench_tuple *tuple)
+{
+	void *data_end = (void *)(long)ctx->data_end;
+	void *data = (void *)(long)ctx->data;
+
+	if (data + BENCH_FRAME6 > data_end)
+		return 0;
+	COPY(__u64, 0);
+	COPY(__u32, 8);
+	COPY(__u16, 12);
+	COPY(__u64, 14);
+	COPY(__u64, BENCH_SOURCE6_AT);
+	STORE(__u64, BENCH_SOURCE6_AT + 8, address6_end(tuple->source));
+	COPY(__u64, BENCH_DESTINATION6_AT);
+	STORE(__u64, BENCH_DESTINATION6_AT + 8, address6_end(tuple->destination));
+	STORE(__u32, BENCH_PORTS6_AT, tuple->ports);
+	STORE(__u32, BENCH_SEQUENCE6_AT, bpf_htonl(state.sequence));
+	COPY(__u32, BENCH_ACKNOWLEDGEMENT6_AT);
+	COPY(__u64, 66);
+	COPY(__u64, 74);
+	COPY(__u16, 82);
+	return 1;
+}
+
 static __always_inline const struct bench_tuple *next_tuple(void)
 {
 	__u32 place = state.first + state.position;
@@ -104,16 +139,32 @@ static __always_inline int write_fresh_frame(struct xdp_md *ctx)
 	return write_frame(ctx, &tuple);
 }
 
+/*
+ * Gives the frame its length and its place again. If resized: always, so that it costs the same whatever
+ * the target did to the frame.
+ */
+static __always_inline long restore_length(struct xdp_md *ctx)
+{
+	long length = ctx->data_end - ctx->data;
+	int grown;
+
+	/* Else the compiler would add state.length to one of the two pointers first. */
+	asm volatile("" : "+r"(length));
+	grown = (int)length - (int)state.length;
+	if (state.resized == BENCH_RESIZED_HEAD)
+		return bpf_xdp_adjust_head(ctx, grown);
+	if (state.resized == BENCH_RESIZED_TAIL || grown)
+		return bpf_xdp_adjust_tail(ctx, -grown);
+	return 0;
+}
+
 /* One program for all kinds: the kernel takes milliseconds to make another one known to it. */
 SEC("xdp.frags")
 int bench_wrapper(struct xdp_md *ctx)
 {
-	int length = ctx->data_end - ctx->data;
 	const struct bench_tuple *tuple;
 
-	/* If resized: always, so that it costs the same whatever the target did to the frame. */
-	if ((state.resized || length != BENCH_FRAME) &&
-	    bpf_xdp_adjust_tail(ctx, BENCH_FRAME - length))
+	if (restore_length(ctx))
 		return XDP_ABORTED;
 	if (state.fresh_tuples) {
 		if (!write_fresh_frame(ctx))
@@ -121,7 +172,9 @@ int bench_wrapper(struct xdp_md *ctx)
 		return run_target(ctx);
 	}
 	tuple = next_tuple();
-	if (!tuple || !write_frame(ctx, tuple))
+	if (!tuple)
+		return XDP_ABORTED;
+	if (!(state.length == BENCH_FRAME6 ? write_frame6(ctx, tuple) : write_frame(ctx, tuple)))
 		return XDP_ABORTED;
 	return run_target(ctx);
 }

@@ -100,9 +100,10 @@ int wrapper_run(struct wrapper *wrapper, enum bench_target target, uint32_t pack
 		uint32_t *verdict)
 {
 	int program = bpf_program__fd(wrapper->skeleton->progs.bench_wrapper);
-	struct xdp_md context = { .data_end = BENCH_FRAME, .ingress_ifindex = wrapper->ifindex };
-	uint8_t frame[BENCH_FRAME] = {};
-	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = sizeof(frame),
+	uint32_t length = wrapper->skeleton->bss->state.length;
+	struct xdp_md context = { .data_end = length, .ingress_ifindex = wrapper->ifindex };
+	uint8_t frame[BENCH_FRAME6] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = length,
 		    .ctx_in = &context, .ctx_size_in = sizeof(context), .repeat = (int)packets);
 	double start;
 	int r;
