@@ -7,7 +7,7 @@ import struct
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment  # noqa: E402,F401
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt  # noqa: E402,F401
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment  # noqa: E402,F401
 from scapy.layers.l2 import ARP, Dot1Q, Ether  # noqa: E402,F401
 from scapy.packet import Raw  # noqa: E402,F401
 

@@ -7,9 +7,9 @@ import socket
 
 import pytest
 
+from direct import wait_ready
 from frames import IP, UDP, Dot1Q, Ether, IPv6, IPv6ExtHdrDestOpt, Raw, Wire
 from network import CLIENT, CLIENT6, LB, LB6, backend_address, weir_binary
-from test_direct import wait_ready
 
 FAMILIES = [pytest.param(False, id="v4"), pytest.param(True, id="v6")]
 PORT = 8000

@@ -171,7 +171,7 @@ def test_second_daemon_on_the_same_interface(lab, servers):
     assert "another XDP program sits on eth0" in said
     assert lab.forwarding() == "1"  # the first one needs it
     assert {visit(lab) for _ in range(4)} == {"backend-1", "backend-2"}
-    assert lab.exec("lb", "ip", "neigh").stdout.count("managed") == 3
+    assert lab.exec("lb", "ip", "-4", "neigh").stdout.count("managed") == 3
 
 
 def test_foreign_xdp_program_is_left_alone(lab):

@@ -26,7 +26,7 @@ def test_backends_and_gateway_are_kept_resolved(lab, servers):
                                      (backend_address(2), "backend-2", "eth0"),
                                      (GATEWAY, "gateway", "eth1")):
         assert found[address]["lladdr"] == lab.mac(host, interface)
-    managed = lab.exec("lb", "ip", "neigh").stdout
+    managed = lab.exec("lb", "ip", "-4", "neigh").stdout
     assert managed.count("managed") == 3
     lab.weirs[0].stop()
     assert "managed" not in lab.exec("lb", "ip", "neigh").stdout
@@ -103,7 +103,7 @@ def test_flush_under_traffic_loses_nothing(lab, servers, host):
     assert lab.reasons()["no_next_hop"] == 0
     assert all(row["usable"] for row in lab.weir("backend", "list"))
     if host == "lb":
-        until(lambda: lab.exec("lb", "ip", "neigh").stdout.count("managed") == 3,
+        until(lambda: lab.exec("lb", "ip", "-4", "neigh").stdout.count("managed") == 3,
               what="managed neighbours again")
 
 

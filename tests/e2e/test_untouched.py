@@ -113,9 +113,12 @@ def frames_not_ours(source_mac, lb_mac):
     pieces = [bytes(ether / piece) for piece in fragment(big, fragsize=1000)]
     tagged = ether / Dot1Q(vlan=5)
     return {
-        "VLAN": tagged / ip / tcp,
-        "VLAN with priority": ether / Dot1Q(vlan=4094, prio=7) / ip / UDP(sport=1, dport=8000),
-        "two VLAN tags": ether / Dot1Q(vlan=5, type=0x8100) / Dot1Q(vlan=6) / ip / tcp,
+        "VLAN": tagged / ip / TCP(sport=4444, dport=22, flags="S", seq=1),
+        "VLAN with priority": ether / Dot1Q(vlan=4094, prio=7) / ip / UDP(sport=1, dport=9999),
+        "two VLAN tags": ether / Dot1Q(vlan=5, type=0x8100) / Dot1Q(vlan=6) / ip /
+                         UDP(sport=1, dport=9999),
+        "three VLAN tags": ether / Dot1Q(vlan=5, type=0x8100) / Dot1Q(vlan=6, type=0x8100) /
+                           Dot1Q(vlan=7) / ip / tcp,
         "VLAN, ARP inside": tagged / ARP(psrc=backend_address(1), pdst=LB),
         "first fragment": pieces[0],
         "middle fragment": pieces[1],
