@@ -407,6 +407,20 @@ static struct health_watch *watch_ways(struct harness *harness, const struct hea
 	return made;
 }
 
+/* Not on ::1 as well. */
+static int listen_on_v4(uint16_t port)
+{
+	const struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	const int on = 1;
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 16), 0);
+	return fd;
+}
+
 /* Each answers, or it is told which one does not. */
 static void all_service_addresses_are_checked(void **state)
 {
@@ -416,7 +430,7 @@ static void all_service_addresses_are_checked(void **state)
 				     { address_from_v4(htonl(0x0a0a0a02)), here },
 				     { address_from_v4(htonl(0x0a0a0a03)), here } };
 	struct config_health config = rare(), icmp = rare();
-	_cleanup_close_ int listener = listen_on(8000);
+	_cleanup_close_ int listener = listen_on_v4(8000);
 	struct health_watch *watch, *pinged;
 
 	icmp.type = HEALTH_ICMP;
