@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/unit/unit.h"
 
@@ -318,12 +319,13 @@ static void whoever_is_told_may_end_all(void **state)
 	}
 }
 
-static void a_hundred_thousand_are_added_in_a_second(void **state)
+/* Takes 0.1 s of CPU; with a search for each it would be minutes. */
+static void a_hundred_thousand_are_added_without_a_search(void **state)
 {
 	struct config_health config = rare();
 	struct harness *harness = *state;
 	struct health_watch **watches = calloc(MANY, sizeof(struct health_watch *));
-	uint64_t begin = uv_hrtime();
+	clock_t begin = clock();
 
 	assert_non_null(watches);
 	for (uint32_t i = 0; i < MANY; i++) {
@@ -336,7 +338,7 @@ static void a_hundred_thousand_are_added_in_a_second(void **state)
 					      harness, &watches[i], NULL),
 				 0);
 	}
-	assert_true(uv_hrtime() - begin < 1000000000);
+	assert_true(clock() - begin < 20 * CLOCKS_PER_SEC);
 	for (uint32_t i = 0; i < MANY; i++)
 		health_unwatch(watches[i]);
 	free(watches);
@@ -466,7 +468,7 @@ int main(void)
 		TEST(ended_echoes_leave_their_slots),
 		TEST(free_during_checks),
 		cmocka_unit_test(whoever_is_told_may_end_all),
-		TEST(a_hundred_thousand_are_added_in_a_second),
+		TEST(a_hundred_thousand_are_added_without_a_search),
 		TEST(checks_of_services_have_ports_of_their_own),
 		TEST(all_service_addresses_are_checked),
 	};
