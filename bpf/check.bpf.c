@@ -12,6 +12,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi/check.h"
+#include "address.h"
 #include "checksum.h"
 
 /*
@@ -28,7 +29,6 @@
 #define ICMP_ECHOREPLY 0
 #define ICMPV6_ECHO_REQUEST 128
 #define ICMPV6_ECHO_REPLY 129
-#define V4_MAPPED 0xffff
 
 /* A late answer is given to the stack for this long, so that it resets the connection. */
 #define LATE_NS (10ULL * 1000 * 1000 * 1000)
@@ -69,19 +69,6 @@ struct parsed {
 	__u8 zero;
 };
 
-static __always_inline void set_v4(struct weir_address *address, __be32 v4)
-{
-	address->word[0] = 0;
-	address->word[1] = 0;
-	address->word[2] = bpf_htonl(V4_MAPPED);
-	address->word[3] = v4;
-}
-
-static __always_inline int is_v4(const struct weir_address *address)
-{
-	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(V4_MAPPED);
-}
-
 static __always_inline int parse_v4(struct __sk_buff *skb, struct parsed *packet)
 {
 	struct iphdr ip;
@@ -90,8 +77,8 @@ static __always_inline int parse_v4(struct __sk_buff *skb, struct parsed *packet
 		return 0;
 	if (ip.version != 4 || ip.ihl < 5 || ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
 		return 0;
-	set_v4(&packet->tuple.source, ip.saddr);
-	set_v4(&packet->tuple.destination, ip.daddr);
+	packet->tuple.source = address_from_v4(ip.saddr);
+	packet->tuple.destination = address_from_v4(ip.daddr);
 	packet->tuple.protocol = ip.protocol;
 	packet->tos = ip.tos;
 	packet->l4_offset = ETH_HLEN + ip.ihl * 4;
@@ -266,7 +253,7 @@ static __always_inline long put_outer_v6(struct __sk_buff *skb, const struct wei
 static __always_inline long direct(struct __sk_buff *skb, const struct weir_check *way,
 				   const struct parsed *packet)
 {
-	int v6 = way->encapsulate ? !is_v4(&way->outer_destination) : packet->v6;
+	int v6 = way->encapsulate ? !address_is_v4(&way->outer_destination) : packet->v6;
 	__u32 length = skb->len - ETH_HLEN;
 	struct ethhdr ethernet = { .h_proto = bpf_htons(v6 ? ETH_P_IPV6 : ETH_P_IP) };
 
@@ -291,7 +278,7 @@ int weir_check_out(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	place = bpf_ntohl(packet.tuple.destination.word[3]) & (WEIR_CHECK_PLACES - 1);
 	way = bpf_map_lookup_elem(&ways, &place);
-	if (!way || packet.v6 == is_v4(&way->service))
+	if (!way || packet.v6 == address_is_v4(&way->service))
 		return TC_ACT_SHOT;
 	sender.source = packet.tuple.source;
 	sender.destination = packet.tuple.destination;

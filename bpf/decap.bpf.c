@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi/decap.h"
+#include "address.h"
 #include "checksum.h"
 
 /*
@@ -96,7 +97,7 @@ static __always_inline int read_outer_v4(const struct iphdr *ip, void *data_end,
 	if (ip->version != 4 || ip->ihl * 4 != sizeof(*ip) || length < sizeof(*ip) ||
 	    ip->frag_off & bpf_htons(IP_FRAGMENT_MASK))
 		return 0;
-	outer->destination = (struct weir_address){ { 0, 0, bpf_htonl(0xffff), ip->daddr } };
+	outer->destination = address_from_v4(ip->daddr);
 	outer->size = sizeof(*ip);
 	outer->payload = length - sizeof(*ip);
 	outer->protocol = ip->protocol;

@@ -10,11 +10,8 @@
 
 #include <bpf/bpf_endian.h>
 
-#include "abi/address.h"
+#include "address.h"
 
-#ifndef __always_inline
-#define __always_inline inline __attribute__((always_inline))
-#endif
 #ifndef __noinline
 #define __noinline __attribute__((noinline))
 #endif

@@ -18,6 +18,7 @@
 
 #include "abi/flow.h"
 #include "abi/reasons.h"
+#include "address.h"
 #include "ip6.h"
 
 /* What a stage returns when the packet has not met its fate yet. */
@@ -83,28 +84,6 @@ struct handover {
 	__u32 stage;  /* enum slow_stage */
 	__u32 reason; /* enum weir_reason or WEIR_GO_ON */
 };
-
-static __always_inline struct weir_address address_from_v4(__be32 v4)
-{
-	return (struct weir_address){ { 0, 0, bpf_htonl(0xffff), v4 } };
-}
-
-static __always_inline int address_is_same(const struct weir_address *a,
-					   const struct weir_address *b)
-{
-	return a->word[3] == b->word[3] && a->word[2] == b->word[2] && a->word[1] == b->word[1] &&
-	       a->word[0] == b->word[0];
-}
-
-static __always_inline int address_is_zero(const struct weir_address *address)
-{
-	return !(address->word[0] | address->word[1] | address->word[2] | address->word[3]);
-}
-
-static __always_inline int address_is_v4(const struct weir_address *address)
-{
-	return !address->word[0] && !address->word[1] && address->word[2] == bpf_htonl(0xffff);
-}
 
 /* Where the IP header lies, and what is behind it. */
 static __always_inline void *packet_l3(void *data, const struct packet *packet)

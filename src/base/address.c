@@ -18,6 +18,23 @@ uint32_t address_to_v4(const struct weir_address *address)
 	return address->word[3];
 }
 
+bool address_from_socket(const struct sockaddr *socket, struct weir_address *ret)
+{
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+
+	if (socket->sa_family == AF_INET) {
+		memcpy(&v4, socket, sizeof(v4));
+		*ret = address_from_v4(v4.sin_addr.s_addr);
+		return true;
+	}
+	if (socket->sa_family != AF_INET6)
+		return false;
+	memcpy(&v6, socket, sizeof(v6));
+	memcpy(ret, &v6.sin6_addr, sizeof(*ret));
+	return true;
+}
+
 bool address_is_v4(const struct weir_address *address)
 {
 	return !address->word[0] && !address->word[1] && address->word[2] == htonl(0xffff);

@@ -7,6 +7,8 @@
 
 #include "abi/address.h"
 
+struct sockaddr;
+
 /* An address and a port; the port is in host byte order, 0 where none was given. */
 struct endpoint {
 	struct weir_address address;
@@ -51,3 +53,6 @@ const char *address_family_name(const struct weir_address *address);
 /* @v4 in wire order. */
 struct weir_address address_from_v4(uint32_t v4);
 uint32_t address_to_v4(const struct weir_address *address);
+
+/* Of a socket address, its port left aside. False: it is of another family; *ret is untouched. */
+bool address_from_socket(const struct sockaddr *socket, struct weir_address *ret);

@@ -31,18 +31,8 @@ static int add(struct outer *outer, const struct weir_address *address, struct e
 /* False: none that weir could send to. */
 static bool usable(const struct ifaddrs *one, const char *interface, struct weir_address *ret)
 {
-	const struct sockaddr *address = one->ifa_addr;
-
-	if (!address || strcmp(one->ifa_name, interface) != 0)
-		return false;
-	if (address->sa_family == AF_INET) {
-		*ret = address_from_v4(((const struct sockaddr_in *)address)->sin_addr.s_addr);
-		return true;
-	}
-	if (address->sa_family != AF_INET6)
-		return false;
-	memcpy(ret, &((const struct sockaddr_in6 *)address)->sin6_addr, sizeof(*ret));
-	return !address_is_link_local(ret);
+	return one->ifa_addr && !strcmp(one->ifa_name, interface) &&
+	       address_from_socket(one->ifa_addr, ret) && !address_is_link_local(ret);
 }
 
 static int find_addresses(const char *interface, struct outer *outer, struct error *error)

@@ -64,15 +64,10 @@ static uint16_t checksum(const struct echo *echo)
 static bool sent_by_target(const struct prober *prober, const struct sockaddr_storage *sender)
 {
 	struct place place = target_place(&prober->target, prober->place_number);
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)sender;
-	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sender;
 	struct weir_address address;
 
-	if (sender->ss_family == AF_INET)
-		address = address_from_v4(v4->sin_addr.s_addr);
-	else
-		memcpy(&address, &v6->sin6_addr, sizeof(address));
-	return address_equal(&address, &place.endpoint.address);
+	return address_from_socket((const struct sockaddr *)sender, &address) &&
+	       address_equal(&address, &place.endpoint.address);
 }
 
 static void take_datagram(struct icmp *icmp, const uint8_t *data, size_t length,

@@ -212,13 +212,32 @@ static void test_endpoints_with_any(void **state)
 	assert_int_equal(endpoint_parse("10.0.0.1:any", &(struct endpoint){ 0 }), -EINVAL);
 }
 
+static void test_from_socket(void **state)
+{
+	const struct sockaddr_in v4 = { .sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(0x0a000001) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	const struct sockaddr other = { .sa_family = AF_UNIX };
+	struct weir_address address, before;
+	char text[ENDPOINT_STRING_SIZE];
+
+	assert_int_equal(inet_pton(AF_INET6, "2001:db8::1", &v6.sin6_addr), 1);
+	assert_true(address_from_socket((const struct sockaddr *)&v4, &address));
+	assert_string_equal(address_format(&address, text), "10.0.0.1");
+	assert_true(address_from_socket((const struct sockaddr *)&v6, &address));
+	assert_string_equal(address_format(&address, text), "2001:db8::1");
+	before = address;
+	assert_false(address_from_socket(&other, &address));
+	assert_true(address_equal(&address, &before));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_endpoints_with_any), cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_bad_endpoints),      cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_v4_is_mapped),       cmocka_unit_test(test_zero_and_equal),
-		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_families),           cmocka_unit_test(test_from_socket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
