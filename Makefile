@@ -11,7 +11,8 @@ MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: all build deps demo check check-long unit e2e bench lint format install clean help root
+.PHONY: all build deps deps-bench deps-long demo check check-long unit e2e bench lint format \
+	install clean help root
 
 all: build ## build build/weir (the default)
 
@@ -39,7 +40,7 @@ demo: root deps build ## show weir at work: five hosts, every scheduler (root)
 check: root deps build lint unit e2e ## all checks and tests (root)
 	@echo "check: everything passed"
 
-check-long: check ## the same, and what takes minutes: ten million packets on two CPUs and more (root)
+check-long: deps-long check ## the same, and what takes minutes: ten million packets on two CPUs and more (root)
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite long
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 -m long tests/e2e
 
@@ -49,7 +50,10 @@ unit: root build
 e2e: root build
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 tests/e2e
 
-bench: root deps build ## cost per packet and throughput, as a table of ratios (root)
+deps-bench deps-long:
+	@scripts/install-deps.sh $(@:deps-%=%)
+
+bench: root deps-bench build ## cost per packet and throughput, as a table of ratios (root)
 	@$(BUILD)/bench/bench
 
 lint: build ## format, static analysis, the project's own laws

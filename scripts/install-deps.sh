@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Installs what building, trying and testing weir needs, on Debian 12. Says nothing if all is there.
+# `bench` and `long` as arguments add what `make bench` and `make check-long` need.
 
 set -euo pipefail
 
@@ -10,7 +11,19 @@ build=(gcc make libc6-dev linux-libc-dev meson ninja-build pkg-config clang-14 b
 lab=(iproute2 ethtool util-linux procps nginx-light openssl curl python3)
 tests=(libcmocka-dev libclang-rt-14-dev python3-pytest python3-pytest-xdist python3-scapy traceroute)
 lint=(clang-format-14 clang-tidy-14 shellcheck scdoc mandoc)
+bench=(haproxy nftables wrk gnuplot-nox)
+long=(clang-16 clang-19 qemu-system-x86 seabios busybox-static cpio)
 wanted=("${build[@]}" "${lab[@]}" "${tests[@]}" "${lint[@]}")
+for group in "$@"; do
+	case $group in
+	bench) wanted+=("${bench[@]}") ;;
+	long) wanted+=("${long[@]}") ;;
+	*)
+		echo "install-deps: unknown group '$group', there are bench and long" >&2
+		exit 2
+		;;
+	esac
+done
 
 installed() {
 	[ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -33,16 +46,18 @@ done
 
 if [ "$(id -u)" != 0 ]; then
 	echo "install-deps: missing: ${missing[*]}" >&2
-	echo "install-deps: run as root: sudo scripts/install-deps.sh" >&2
+	echo "install-deps: run as root: sudo scripts/install-deps.sh $*" >&2
 	exit 1
 fi
 
-# The lab runs its own nginx in its own namespaces: the machine must not get one as a service. A
-# policy-rc.d keeps the package from starting it, and it is disabled before anything else can.
+# Lab and bench run servers of their own in their own namespaces: the machine must not get them as
+# services. A policy-rc.d keeps packages from starting them, and they are disabled before anything
+# else can start them.
 policy=/usr/sbin/policy-rc.d
 made_policy=
-had_nginx=yes
-installed nginx-common || had_nginx=
+services=()
+if ! installed nginx-common; then services+=(nginx); fi
+if ! installed haproxy; then services+=(haproxy); fi
 
 finish() {
 	if [ -n "$made_policy" ]; then rm -f "$policy"; fi
@@ -72,11 +87,12 @@ if ! apt install --no-install-recommends "${missing[@]}"; then
 fi
 rm -f "$log"
 
-if [ -z "$had_nginx" ] && installed nginx-common; then
+for service in "${services[@]}"; do
+	[ -e "/etc/init.d/$service" ] || continue
 	if command -v systemctl >/dev/null; then
-		systemctl disable nginx.service >/dev/null 2>&1 || true
+		systemctl disable "$service.service" >/dev/null 2>&1 || true
 	fi
-	update-rc.d nginx disable >/dev/null 2>&1 || true
-	echo "install-deps: nginx was installed for the lab; its system service is neither started nor enabled"
-fi
+	update-rc.d "$service" disable >/dev/null 2>&1 || true
+	echo "install-deps: $service is there for lab and bench; its system service is neither started nor enabled"
+done
 echo "install-deps: done"

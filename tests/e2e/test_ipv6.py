@@ -285,6 +285,7 @@ def test_check_by_the_path_of_the_traffic(lab, mode):
         assert {curl(lab).split()[0] for _ in range(4)} == {b"backend-1"}
         own_service_address6(lab, "backend-2")
         until_health("up", "up")
+        until(lambda: log_lines(lab, "backend-2"), what="a line in nginx's log")
         assert log_lines(lab, "backend-2")[-1].startswith(f"{OWN6} ")
         lose_service_address6(lab, "backend-1")
         until_health("down", "up")

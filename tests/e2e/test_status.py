@@ -95,8 +95,9 @@ def route_through_lb(lab):
         lab.exec(host, "ip", "route", "replace", "default", "via", LB)
 
 
-def access_log(lab, number):
-    return pathlib.Path(f"/run/weir-lab/{lab.name}/backend-{number}/access.log").read_text()
+def logged_clients(lab, number):
+    log = pathlib.Path(f"/run/weir-lab/{lab.name}/backend-{number}/access.log").read_text()
+    return sorted(line.split()[0] for line in log.splitlines())
 
 
 def test_client_address_kept_for_nginx(lab):
@@ -110,9 +111,9 @@ def test_client_address_kept_for_nginx(lab):
             answer = lab.exec("client", "curl", "-sS", "-m", 5, "--interface", source,
                               f"http://{LB}:8000/").stdout
             assert f"client={source}:" in answer
-    for number in (1, 2):
-        clients = [line.split()[0] for line in access_log(lab, number).splitlines()]
-        assert sorted(clients) == [CLIENT, "10.0.1.1"]
+    for number in (1, 2):  # nginx writes its log after it has answered
+        until(lambda number=number: logged_clients(lab, number) == [CLIENT, "10.0.1.1"],
+              what=f"both clients in the log of backend {number}")
     assert {flow["snat"] for flow in lab.weir("flow", "list")} == {None}
 
 
