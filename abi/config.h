@@ -27,6 +27,8 @@ struct weir_root {
 	__u32 wide; /* 1: the generation has places for more than single ports, maybe */
 	__u32 zero;
 	__u64 generation;
+	/* Jiffies when the listeners changed: a session that is silent since is to be looked up among them. */
+	__u64 listeners_since;
 };
 
 /*

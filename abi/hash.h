@@ -52,11 +52,11 @@ static inline __u32 weir_hash_source(const struct weir_tuple *tuple)
 }
 
 /*
- * The index's hash. The sum is multilinear, by pairs (Lemire and Kaser, "Strongly universal string
+ * The hash of index and sessions. The sum is multilinear, by pairs (Lemire and Kaser, "Strongly universal string
  * hashing is fast"): with a secret random @key, no choice of tuples makes more of them meet than
  * chance would. The last two steps part what such a sum leaves in rows: ports one after the other.
  */
-static inline __u32 weir_index_hash(const volatile __u64 key[WEIR_INDEX_KEYS],
+static inline __u64 weir_keyed_hash(const volatile __u64 key[WEIR_INDEX_KEYS],
 				    const struct weir_tuple *tuple)
 {
 	__u32 ports = (__u32)tuple->source_port << 16 | tuple->destination_port;
@@ -69,7 +69,14 @@ static inline __u32 weir_index_hash(const volatile __u64 key[WEIR_INDEX_KEYS],
 		       (key[8] + tuple->destination.word[1]) *
 			       (key[9] + tuple->destination.word[2]);
 	sum ^= sum >> 32;
-	return sum * 0xff51afd7ed558ccdULL >> 32;
+	return sum * 0xff51afd7ed558ccdULL;
+}
+
+/* What the index goes by: the half that depends on all bits of the sum. */
+static inline __u32 weir_index_hash(const volatile __u64 key[WEIR_INDEX_KEYS],
+				    const struct weir_tuple *tuple)
+{
+	return weir_keyed_hash(key, tuple) >> 32;
 }
 
 /* Home place of a listener is this hash & (length - 1). */

@@ -28,20 +28,29 @@ enum weir_session_flag {
 	WEIR_SESSION_CLOSING = 1 << 1,     /* it has sent a FIN or a RST */
 };
 
-/* A value of an LRU table may be another key's by the time that it is read: one word, which tells. */
+/* Stored and read as one word, so that nobody takes one session's backend for another's. 0: no session. */
 union weir_session_owner {
 	__u64 word;
 	struct {
 		__u32 backend; /* index in `backends` */
-		__u32 check;   /* hash of the tuple and the backend's address */
+		__u32 check;   /* lower half of the tuple's hash, weir_keyed_hash() */
 	};
 };
 
-/* Value of `sessions4` and `sessions6`: a flow of dsr or ipip, by the tuple of its packets. */
+/* A flow of dsr or ipip. The word apart, its fields may be those of the session that was here before. */
 struct weir_session {
 	union weir_session_owner owner;
 	__u32 last_seen; /* jiffies, low 32 bits */
-	__u32 flags;     /* enum weir_session_flag */
+	__u16 tag;       /* hash of the rest of the tuple's hash and who the backend is */
+	__u8 flags;      /* enum weir_session_flag */
+	__u8 place;      /* in its bucket */
+};
+
+/* Element of `sessions`, chosen by the upper half of the tuple's hash: two cache lines, the first ones first. */
+#define WEIR_SESSION_PLACES 8
+
+struct weir_session_bucket {
+	struct weir_session sessions[WEIR_SESSION_PLACES];
 };
 
 /* `traffic`, per CPU, indexed by backend id. in: from clients; out: replies. */
@@ -176,4 +185,5 @@ struct weir_clock {
 	__u64 time_ns;
 };
 
+_Static_assert(sizeof(struct weir_session_bucket) == 128, "two cache lines");
 _Static_assert(WEIR_REASON_COUNT <= WEIR_REASON_PLACES, "every reason has its place");

@@ -2,130 +2,22 @@
 #pragma once
 
 /*
- * Modes dsr and ipip: the backend answers the client itself, weir sees one direction alone. A flow is a
- * session in an LRU table, {tuple -> backend}; one that is not there costs nothing, for the
- * schedulers that hash find its backend again, also on another node.
+ * Modes dsr and ipip: the backend answers the client itself, weir sees one direction alone. A session says
+ * which backend a flow has; one that is not there costs nothing, for the schedulers that hash find
+ * its backend again, also on another node.
  */
 
 #include "nat.h"
 #include "reply.h"
 #include "schedule.h"
 #include "service.h"
+#include "session.h"
 
 #define OUTER_TTL 64
 /* Outer sources that are made up: 172.16.0.0/16 (RFC 1918), 100::/64 (RFC 6666, discarded by all). */
 #define WEIR_OUTER_NET4 0xac100000
 #define WEIR_OUTER_HOSTS4 65534
 #define WEIR_OUTER_NET6 0x01000000
-
-/* Tells a session of this tuple and backend from one in a value or under an id that was used again. */
-static __always_inline __u32 session_check(const struct weir_tuple *tuple,
-					   const struct weir_address *backend)
-{
-	return weir_hash_mix(weir_hash_words(backend) + weir_hash_tuple(tuple)) >> 32;
-}
-
-static __always_inline void tuple_shorten(const struct weir_tuple *tuple, struct weir_tuple4 *key)
-{
-	*key = (struct weir_tuple4){
-		.source = tuple->source.word[3],
-		.destination = tuple->destination.word[3],
-		.source_port = tuple->source_port,
-		.destination_port = tuple->destination_port,
-		.protocol = tuple->protocol,
-	};
-}
-
-static __always_inline struct weir_session *session_at(const struct weir_tuple *tuple)
-{
-	struct weir_tuple4 key;
-
-	if (tuple->family == WEIR_IPV6)
-		return bpf_map_lookup_elem(&sessions6, tuple);
-	tuple_shorten(tuple, &key);
-	return bpf_map_lookup_elem(&sessions4, &key);
-}
-
-static __always_inline __u32 session_flags(const struct packet *packet)
-{
-	if (packet_opens(packet))
-		return 0;
-	if (packet->tcp_flags & (TCP_FLAG_FIN_BIT | TCP_FLAG_RST_BIT))
-		return WEIR_SESSION_ESTABLISHED | WEIR_SESSION_CLOSING;
-	return WEIR_SESSION_ESTABLISHED;
-}
-
-/*
- * Is @packet one of the session still? A SYN is where it may be the same one again: it begins anew
- * once the client has closed, and when the backend that never answered it is no longer to be used.
- */
-static __always_inline int session_goes_on(const struct weir_session *session,
-					   const struct weir_service *service, __u32 use,
-					   const struct packet *packet, __u32 now)
-{
-	__u32 age = now - session->last_seen;
-
-	if (packet->tuple.protocol == IPPROTO_UDP)
-		return age <= service->timeouts.udp_established;
-	if (!packet_opens(packet))
-		return 1;
-	if (age > service->timeouts.tcp || session->flags & WEIR_SESSION_CLOSING)
-		return 0;
-	return use == WEIR_BACKEND_OPEN || session->flags & WEIR_SESSION_ESTABLISHED;
-}
-
-/* The session of @packet and the backend that it leads to, or 0: there is none, or it holds no longer. */
-static __always_inline __u32 session_find(const struct weir_service *service, __u32 service_id,
-					  const struct packet *packet,
-					  struct weir_session **session)
-{
-	union weir_session_owner owner;
-	struct weir_backend *backend;
-
-	*session = session_at(&packet->tuple);
-	if (!*session)
-		return 0;
-	owner.word = READ_WORD((*session)->owner.word);
-	backend = array_at(&backends, owner.backend);
-	if (!backend || backend->service != service_id || backend->use == WEIR_BACKEND_CUT ||
-	    owner.check != session_check(&packet->tuple, &backend->address))
-		return 0;
-	if (!session_goes_on(*session, service, backend->use, packet, bpf_jiffies64()))
-		return 0;
-	return owner.backend;
-}
-
-/* @packet was one of the session. */
-static __always_inline void session_touch(struct weir_session *session, const struct packet *packet)
-{
-	__u32 flags = session_flags(packet), now = bpf_jiffies64();
-
-	if (session->last_seen != now)
-		session->last_seen = now;
-	if (flags & ~session->flags)
-		session->flags |= flags;
-}
-
-/* A failure leaves the flow without a session: its next packet is decided on anew. */
-__noinline int session_store(const struct packet *packet, __u32 backend_id,
-			     const struct weir_address *address)
-{
-	struct weir_session session = { .last_seen = bpf_jiffies64() };
-	struct weir_tuple tuple;
-	struct weir_tuple4 key;
-
-	if (!packet || !address)
-		return 0;
-	session.owner.backend = backend_id;
-	session.owner.check = session_check(&packet->tuple, address);
-	session.flags = session_flags(packet);
-	if (packet->tuple.family == WEIR_IPV6) {
-		tuple = packet->tuple;
-		return bpf_map_update_elem(&sessions6, &tuple, &session, BPF_ANY);
-	}
-	tuple_shorten(&packet->tuple, &key);
-	return bpf_map_update_elem(&sessions4, &key, &session, BPF_ANY);
-}
 
 /* The scheduler decides, but whose turn it is says nothing about a flow that began long ago. */
 static __always_inline __u32 direct_choose(const struct weir_service *service, __u32 service_id,
@@ -153,7 +45,7 @@ static __always_inline int outer_source(const struct weir_service *service,
 					const struct packet *packet, struct weir_address *source)
 {
 	union weir_range pool = { .word = READ_WORD(backend->snat.word) };
-	__u32 hash = weir_hash_tuple(&packet->tuple);
+	__u32 hash = session_hash(packet);
 	struct weir_address *own;
 
 	own = array_at(&snat_addresses, pool.offset + weir_hash_scale(hash, pool.length));
@@ -293,8 +185,7 @@ static __always_inline int outer_fill(struct xdp_md *ctx, const struct packet *p
 	}
 	if ((void *)(outer6 + 1) > data_end)
 		return 0;
-	outer_fill6(outer6, inner, protocol, weir_hash_tuple(&packet->tuple), source,
-		    &backend->address);
+	outer_fill6(outer6, inner, protocol, session_hash(packet), source, &backend->address);
 	return 1;
 }
 
@@ -306,9 +197,9 @@ static __always_inline __u32 inner_mtu(const struct packet *packet, __u32 mtu, _
 }
 
 /* Puts an IP header to the backend in front, with room for the Ethernet header and tags before it. */
-static __noinline enum weir_reason encapsulate(struct xdp_md *ctx, struct packet *packet,
-					       const struct weir_service *service,
-					       const struct weir_backend *backend)
+static __always_inline enum weir_reason encapsulate(struct xdp_md *ctx, struct packet *packet,
+						    const struct weir_service *service,
+						    const struct weir_backend *backend)
 {
 	int v4 = address_is_v4(&backend->address);
 	__u32 room = v4 ? sizeof(struct iphdr) : sizeof(struct ip6_header);
@@ -370,6 +261,52 @@ static __always_inline enum weir_reason direct_send(struct xdp_md *ctx, struct p
 	return WEIR_GO_ON;
 }
 
+/* The session that @packet has at @service_id, and its backend; or 0: there is none. */
+static __always_inline __u32 session_backend(const struct packet *packet, __u32 service_id,
+					     struct weir_session **session)
+{
+	union weir_session_owner owner;
+
+	*session = session_at(session_of(packet, service_id));
+	if (!*session)
+		return 0;
+	owner.word = READ_WORD((*session)->owner.word);
+	return owner.backend;
+}
+
+/*
+ * A packet of a session that needs nothing but to be forwarded; @hash: session_hash() of it.
+ * WEIR_GO_ON: there is none, or there is more to do; nothing was changed.
+ */
+static __always_inline enum weir_reason direct_forward_plain(struct xdp_md *ctx,
+							     struct packet *packet, __u64 hash)
+{
+	struct weir_session *session = session_find(packet, hash);
+	union weir_session_owner owner;
+	struct weir_service *service;
+	struct weir_backend *backend;
+	enum weir_reason reason;
+
+	if (!session || !session_is_current(session) || packet->ttl <= 1 ||
+	    packet->first_fragment || (session_is_tcp(packet) && packet_opens(packet)))
+		return WEIR_GO_ON;
+	owner.word = READ_WORD(session->owner.word);
+	backend = array_at(&backends, owner.backend);
+	service = backend ? array_at(&services, backend->service) : NULL;
+	if (!service)
+		return WEIR_GO_ON;
+	reason = direct_send(ctx, packet, service, backend);
+	if (reason == WEIR_REASON_TOO_BIG || reason == WEIR_REASON_TOO_BIG_NO_DF)
+		return WEIR_GO_ON;
+	packet->record = WEIR_RECORD_NONE;
+	packet->backend_id = owner.backend;
+	if (reason != WEIR_GO_ON)
+		return reason;
+	session_touch(session, packet);
+	count_traffic(owner.backend, WEIR_FROM_CLIENT, packet);
+	return WEIR_REASON_TO_BACKEND;
+}
+
 /* A packet to @service_id, whose backends answer their clients themselves. */
 __noinline int direct_forward(struct xdp_md *ctx, struct packet *packet, __u32 service_id)
 {
@@ -382,7 +319,7 @@ __noinline int direct_forward(struct xdp_md *ctx, struct packet *packet, __u32 s
 
 	if (!service || !packet)
 		return WEIR_REASON_NO_BACKEND;
-	backend_id = session_find(service, service_id, packet, &session);
+	backend_id = session_backend(packet, service_id, &session);
 	if (backend_id) {
 		session_touch(session, packet);
 	} else {
@@ -402,7 +339,7 @@ __noinline int direct_forward(struct xdp_md *ctx, struct packet *packet, __u32 s
 		return reason;
 	count_traffic(backend_id, WEIR_FROM_CLIENT, packet);
 	if (done != WEIR_REASON_TO_BACKEND && !(packet->tcp_flags & TCP_FLAG_RST_BIT))
-		session_store(packet, backend_id, &backend->address);
+		session_store(packet, backend_id);
 	load = array_at(&loads, backend_id);
 	if (load && done == WEIR_REASON_NEW_FLOW)
 		__sync_fetch_and_add(&load->total, 1);
@@ -423,7 +360,7 @@ __noinline int direct_forward_error(struct xdp_md *ctx, struct packet *packet, _
 
 	if (!service || !packet)
 		return WEIR_REASON_NOT_TCP_UDP;
-	backend_id = session_find(service, service_id, packet, &session);
+	backend_id = session_backend(packet, service_id, &session);
 	if (!backend_id && schedule_hashes(service))
 		backend_id = schedule(service, service_id, packet);
 	backend = array_at(&backends, backend_id);

@@ -210,10 +210,9 @@ __noinline __u64 index_find(const struct weir_tuple *tuple)
 	return bucket ? index_search(bucket, hash, tuple) : 0;
 }
 
-/* Finds the flow that @packet belongs to, live or killed. */
-static __always_inline int flow_find(const struct packet *packet, struct flow_hit *hit)
+/* Finds the flow that @packet, whose tuple has the hash @hash, belongs to, live or killed. */
+static __always_inline int flow_find(const struct packet *packet, __u32 hash, struct flow_hit *hit)
 {
-	__u32 hash = weir_index_hash(index_key, &packet->tuple);
 	struct weir_index_bucket *bucket = index_bucket(hash);
 	union weir_index entry;
 

@@ -20,6 +20,7 @@
 /* Fixed when the object is loaded. */
 const volatile __u32 half_open_places[WEIR_FAMILIES] = { 1, 1 };
 const volatile __u32 index_buckets = 1;
+const volatile __u32 session_buckets = 1;
 const volatile __u64 index_key[WEIR_INDEX_KEYS] = {};
 
 /* struct weir_port_queue as the kernel wants to see it. */
@@ -117,20 +118,8 @@ struct {
 	__type(value, __u32);
 } free_records4 SEC(".maps"), free_records6 SEC(".maps");
 
-/* Flows of dsr and ipip. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct weir_tuple4);
-	__type(value, struct weir_session);
-} sessions4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct weir_tuple);
-	__type(value, struct weir_session);
-} sessions6 SEC(".maps");
+/* Mappable for its alignment, too. */
+WEIR_ARRAY(sessions, struct weir_session_bucket, BPF_F_MMAPABLE);
 
 /* Where weir_xdp jumps to. */
 int weir_slow(struct xdp_md *ctx);

@@ -38,7 +38,7 @@ __noinline int find_known(struct xdp_md *ctx, struct packet *packet)
 {
 	struct flow_hit hit = {};
 
-	if (!packet || !flow_find(packet, &hit))
+	if (!packet || !flow_find(packet, weir_index_hash(index_key, &packet->tuple), &hit))
 		return WEIR_GO_ON;
 	packet_note_flow(packet, &hit);
 	return forward_known(ctx, packet, &hit);

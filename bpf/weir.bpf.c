@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "direct.h"
 #include "kill.h"
 #include "known.h"
 #include "maps.h"
@@ -41,22 +42,27 @@ int weir_xdp(struct xdp_md *ctx)
 	struct flow_hit hit = {};
 	enum weir_reason reason;
 	struct packet packet;
+	__u64 hash;
 
 	count_packet(counters_);
 	reason = packet_parse(data, data_end, data_end - data, &packet);
 	packet.egress = ctx->ingress_ifindex;
 	if (reason != WEIR_GO_ON)
 		return go_slow(ctx, &packet, STAGE_PARSED, reason);
-	if (!flow_find(&packet, &hit))
-		return go_slow(ctx, &packet, STAGE_UNKNOWN, reason);
-	if (!is_plain(&hit, &packet))
-		return go_slow(ctx, &packet, STAGE_FOUND, reason);
-	reason = forward_plain(ctx, &packet, &hit);
-	if (packet.first_fragment || packet.doubtful || reason == WEIR_REASON_TOO_BIG ||
-	    !runtime_ || runtime_->trace) {
+	hash = weir_keyed_hash(index_key, &packet.tuple);
+	if (flow_find(&packet, hash >> 32, &hit)) {
+		if (!is_plain(&hit, &packet))
+			return go_slow(ctx, &packet, STAGE_FOUND, reason);
+		reason = forward_plain(ctx, &packet, &hit);
 		packet_note_flow(&packet, &hit);
-		return go_slow(ctx, &packet, STAGE_FORWARDED, reason);
+	} else {
+		reason = direct_forward_plain(ctx, &packet, hash);
+		if (reason == WEIR_GO_ON)
+			return go_slow(ctx, &packet, STAGE_UNKNOWN, reason);
 	}
+	if (packet.first_fragment || packet.doubtful || reason == WEIR_REASON_TOO_BIG ||
+	    !runtime_ || runtime_->trace)
+		return go_slow(ctx, &packet, STAGE_FORWARDED, reason);
 	return finish(ctx, counters_, packet.egress, &reason);
 }
 

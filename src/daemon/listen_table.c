@@ -168,6 +168,8 @@ static int publish(struct daemon *daemon, const struct weir_listener *table, uin
 	if (ranges.length)
 		__atomic_store_n(&root->wide, 1, __ATOMIC_RELEASE);
 	datapath_store((void *)&root->listeners.word, range.word);
+	/* From here on, sessions are looked up in the new table before they go on. */
+	datapath_store((void *)&root->listeners_since, datapath_jiffies(daemon->datapath));
 	if (!ranges.length)
 		__atomic_store_n(&root->wide, 0, __ATOMIC_RELEASE);
 	ranges_retire(&daemon->listener_ranges, daemon->listeners, &daemon->grace);

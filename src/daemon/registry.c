@@ -332,8 +332,8 @@ int registry_sizes(const struct config *config, struct datapath_sizes *ret, stru
 	*ret = (struct datapath_sizes){
 		.flows = config->limits.flows,
 		.flows_v6 = config_flows_v6(&config->limits),
-		.sessions = direct ? config->limits.flows : LEAST_SESSIONS,
-		.sessions_v6 = direct ? config_flows_v6(&config->limits) : LEAST_SESSIONS,
+		.sessions = direct ? config->limits.flows + config_flows_v6(&config->limits) :
+				     LEAST_SESSIONS,
 		.half_open = config->limits.half_open,
 		.half_open_v6 = half_open_v6(&config->limits),
 		.services = twice(config->service_count, LEAST_SERVICES),

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "abi/hash.h"
 #include "src/base/cleanup.h"
 #include "src/datapath/internal.h"
 #include "weir.skel.h"
@@ -285,6 +286,11 @@ int datapath_xdp_fd(const struct datapath *datapath)
 int datapath_map_fd(const struct datapath *datapath, const char *name)
 {
 	return bpf_object__find_map_fd_by_name(datapath->skeleton->obj, name);
+}
+
+uint64_t datapath_hash(const struct datapath *datapath, const struct weir_tuple *tuple)
+{
+	return weir_keyed_hash(datapath->skeleton->rodata->index_key, tuple);
 }
 
 uint32_t datapath_program_id(const struct datapath *datapath)

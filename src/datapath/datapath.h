@@ -24,8 +24,7 @@ struct datapath_sizes {
 	uint32_t flows_v6;  /* the same for IPv6, which has a table of its own */
 	uint32_t half_open; /* places in the ring */
 	uint32_t half_open_v6;
-	uint32_t sessions; /* flows of dsr and ipip that are remembered, 0: the least possible */
-	uint32_t sessions_v6;
+	uint32_t sessions; /* flows of dsr and ipip that are remembered */
 	uint32_t services; /* ids, including the unused id 0 */
 	uint32_t backends;
 	uint32_t slots;
@@ -173,6 +172,8 @@ uint32_t datapath_hz(const struct datapath *datapath);
 int datapath_xdp_fd(const struct datapath *datapath);
 /* That of a table which user space of weir does not touch, for tests. -ENOENT: there is none. */
 int datapath_map_fd(const struct datapath *datapath, const char *name);
+/* What the programs make of @tuple with their secret key: weir_keyed_hash(), for tests. */
+uint64_t datapath_hash(const struct datapath *datapath, const struct weir_tuple *tuple);
 
 uint32_t datapath_program_id(const struct datapath *datapath);
 uint64_t datapath_memory(const struct datapath *datapath); /* bytes of all maps */

@@ -82,6 +82,15 @@ static uint32_t index_buckets(uint32_t flows)
 	return flows / 4 * 3 + 64;
 }
 
+/*
+ * When all are in use, a bucket of eight places has two sessions on average: one in six thousand is the ninth
+ * in its own and pushes out another.
+ */
+static uint32_t session_buckets(uint32_t sessions)
+{
+	return sessions / 2 + 1;
+}
+
 /* Secret, so that nobody can choose clients that all meet in one bucket. */
 static int draw_index_key(struct weir *skeleton)
 {
@@ -125,8 +134,7 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 		{ skeleton->maps.flow_index, buckets },
 		{ skeleton->maps.free_records4, records[WEIR_IPV4] },
 		{ skeleton->maps.free_records6, records[WEIR_IPV6] },
-		{ skeleton->maps.sessions4, sizes->sessions ? sizes->sessions : 1 },
-		{ skeleton->maps.sessions6, sizes->sessions_v6 ? sizes->sessions_v6 : 1 },
+		{ skeleton->maps.sessions, session_buckets(sizes->sessions) },
 	};
 
 	int r = 0;
@@ -139,6 +147,7 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 	skeleton->rodata->half_open_places[WEIR_IPV4] = sizes->half_open;
 	skeleton->rodata->half_open_places[WEIR_IPV6] = bpf_map__max_entries(skeleton->maps.ring6);
 	skeleton->rodata->index_buckets = buckets;
+	skeleton->rodata->session_buckets = bpf_map__max_entries(skeleton->maps.sessions);
 	r = draw_index_key(skeleton);
 	return r ? error_set(error, r, "cannot draw random numbers: %s", strerror(-r)) : 0;
 }

@@ -313,6 +313,7 @@ int pins_adopt(struct datapath *datapath, struct error *error)
 	for (int i = 0; i < WEIR_FAMILIES; i++)
 		skeleton->rodata->half_open_places[i] = meta.half_open_places[i];
 	skeleton->rodata->index_buckets = meta.index_buckets;
+	skeleton->rodata->session_buckets = bpf_map__max_entries(skeleton->maps.sessions);
 	for (size_t i = 0; i < sizeof(meta.index_key) / sizeof(meta.index_key[0]); i++)
 		skeleton->rodata->index_key[i] = meta.index_key[i];
 	datapath->reasons_differ = meta.reasons != pins_reasons();

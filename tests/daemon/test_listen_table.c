@@ -86,20 +86,25 @@ static void test_reload(void **state)
 {
 	union weir_range listeners, ranges;
 
+	asked.jiffies = 1000;
 	fill(&configs[0]);
 	apply(&configs[0]);
+	assert_int_equal(memory.root.listeners_since, 1000);
 	tables_pass_grace(&daemon_);
 	listeners = daemon_.listeners;
 	ranges = daemon_.port_ranges;
 	/* The same: nothing is published. */
+	asked.jiffies = 2000;
 	fill(&configs[1]);
 	apply(&configs[1]);
+	assert_int_equal(memory.root.listeners_since, 1000);
 	assert_true(daemon_.listeners.word == listeners.word);
 	assert_true(daemon_.port_ranges.word == ranges.word);
 	/* Other ranges lie beside the old ones, which a packet may still be reading. */
 	fill(&configs[2]);
 	configs[2].services[1].except[1].first = 21;
 	apply(&configs[2]);
+	assert_int_equal(memory.root.listeners_since, 2000);
 	assert_int_equal(found("192.0.2.1", 21, IPPROTO_TCP), 0);
 	assert_true(daemon_.port_ranges.offset >= ranges.offset + ranges.length);
 	assert_int_equal(memory.port_ranges[ranges.offset].last, 21);

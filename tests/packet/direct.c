@@ -134,5 +134,5 @@ struct frame direct_expected(const struct world *world, const struct segment *in
 
 	if (world->tables->services[DIRECT].mode != WEIR_MODE_IPIP)
 		return frame;
-	return encapsulated(&frame, in->tags, &outer, weir_hash_tuple(&tuple));
+	return encapsulated(&frame, in->tags, &outer, world_hash(world, &tuple));
 }

@@ -149,6 +149,8 @@ void world_read_counters(struct world *world);
 
 /* The maps that user space of weir does not touch, by name. The descriptor is the caller's. */
 int world_map(const struct world *world, const char *name);
+/* The datapath's hash of @tuple, from which it makes outer sources and flow labels. */
+uint32_t world_hash(const struct world *world, const struct weir_tuple *tuple);
 
 /* The live record of the client's tuple, found by looking at all of them. NULL: none. */
 const struct weir_flow *flow_of(const struct world *world, const struct segment *from_client);

@@ -147,6 +147,11 @@ int world_map(const struct world *world, const char *name)
 	return dup(fd);
 }
 
+uint32_t world_hash(const struct world *world, const struct weir_tuple *tuple)
+{
+	return (uint32_t)datapath_hash(world->datapath, tuple);
+}
+
 static bool is_live(const struct weir_flow *flow)
 {
 	return flow->control.state == WEIR_FLOW_HALF_OPEN ||

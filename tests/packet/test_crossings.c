@@ -50,7 +50,7 @@ static void sent(struct world *world, const struct segment *in, enum weir_reason
 {
 	const struct weir_tuple tuple = tuple_of(in);
 	struct frame frame = frame_of(in), inner = routed(in, BACKEND_1);
-	struct frame expected = encapsulated(&inner, in->tags, outer, weir_hash_tuple(&tuple));
+	struct frame expected = encapsulated(&inner, in->tags, outer, world_hash(world, &tuple));
 
 	world_send(world, &frame, reason, XDP_TX, &expected);
 }
@@ -216,7 +216,7 @@ static void error_goes(struct world *world, const struct segment *about, uint32_
 	outer.ttl--;
 	out = error_about(about, &outer);
 	if (service_of(world, DIRECT)->mode == WEIR_MODE_IPIP)
-		out = encapsulated(&out, 0, &tunnel, weir_hash_tuple(&tuple));
+		out = encapsulated(&out, 0, &tunnel, world_hash(world, &tuple));
 	world_send(world, &in, WEIR_REASON_ICMP_ERROR, XDP_TX, &out);
 }
 

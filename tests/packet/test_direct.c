@@ -32,25 +32,17 @@ static struct segment next_of(const struct segment *syn, uint8_t flags, size_t p
 	return next;
 }
 
-/* Makes the session look as if its last packet had come that much earlier. */
-static void age(struct world *world, const struct segment *segment, uint32_t jiffies)
+/* Makes all sessions look as if their last packet had come that much earlier. */
+static void age(struct world *world, uint32_t jiffies)
 {
-	bool v6 = frame_family() == WEIR_IPV6;
-	const struct weir_tuple tuple = tuple_of(segment);
-	const struct weir_tuple4 tuple4 = {
-		.source = tuple.source.word[3],
-		.destination = tuple.destination.word[3],
-		.source_port = tuple.source_port,
-		.destination_port = tuple.destination_port,
-		.protocol = tuple.protocol,
-	};
-	const void *key = v6 ? (const void *)&tuple : &tuple4;
-	_cleanup_close_ int map = world_map(world, v6 ? "sessions6" : "sessions4");
-	struct weir_session session;
+	_cleanup_close_ int map = world_map(world, "sessions");
+	struct weir_session_bucket bucket;
 
-	assert_int_equal(bpf_map_lookup_elem(map, key, &session), 0);
-	session.last_seen -= jiffies;
-	assert_int_equal(bpf_map_update_elem(map, key, &session, BPF_ANY), 0);
+	for (uint32_t i = 0; !bpf_map_lookup_elem(map, &i, &bucket); i++) {
+		for (uint32_t k = 0; k < WEIR_SESSION_PLACES; k++)
+			bucket.sessions[k].last_seen -= jiffies;
+		assert_int_equal(bpf_map_update_elem(map, &i, &bucket, BPF_ANY), 0);
+	}
 }
 
 /* The backend that the hash of the tuple names, in the slots of the service. */
@@ -113,7 +105,7 @@ static void one_flow(struct world *world)
 			 0);
 	assert_int_equal(traffic.in_packets, 6);
 	assert_int_equal(traffic.out_packets, 0);
-	age(world, &syn, service_of(world, DIRECT)->timeouts.tcp + 1);
+	age(world, service_of(world, DIRECT)->timeouts.tcp + 1);
 	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
 	/* Closed by the client: its next SYN is a new connection. */
 	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_2);
@@ -144,9 +136,9 @@ static void datagrams(struct world *world)
 	in.payload = 0;
 	send_to(world, &in, WEIR_REASON_TO_BACKEND, BACKEND_2);
 	/* Silence ends it. */
-	age(world, &in, service_of(world, DATAGRAMS)->timeouts.udp_established - 1000);
+	age(world, service_of(world, DATAGRAMS)->timeouts.udp_established - 1000);
 	send_to(world, &in, WEIR_REASON_TO_BACKEND, BACKEND_2);
-	age(world, &in, service_of(world, DATAGRAMS)->timeouts.udp_established + 1);
+	age(world, service_of(world, DATAGRAMS)->timeouts.udp_established + 1);
 	send_to(world, &in, WEIR_REASON_NEW_FLOW, BACKEND_1);
 }
 
@@ -374,10 +366,81 @@ static void an_old_session(void **state)
 	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
 	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
-	age(world, &syn, service_of(world, DIRECT)->timeouts.tcp - 1000);
+	age(world, service_of(world, DIRECT)->timeouts.tcp - 1000);
 	send_to(world, &syn, WEIR_REASON_TO_BACKEND, BACKEND_1);
-	age(world, &syn, service_of(world, DIRECT)->timeouts.tcp + 1);
+	age(world, service_of(world, DIRECT)->timeouts.tcp + 1);
 	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_2);
+}
+
+/*
+ * What a flow was found for once is not looked for again, until listeners change: then a session goes on
+ * only at a service that is still there.
+ */
+static void listeners_change(void **state)
+{
+	struct world *world = *state;
+	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
+	struct weir_root *root = world->tables->root;
+	struct frame frame = frame_of(&data);
+	uint64_t listeners;
+
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	listeners = root->listeners.word;
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	root->listeners.word = 0;
+	root->listeners_since = datapath_jiffies(world->datapath);
+	world_send(world, &frame, WEIR_REASON_NOT_OURS, XDP_PASS, NULL);
+	root->listeners.word = listeners;
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+}
+
+/* Flows that never get beyond their SYN push out their own kind, not those that people work in. */
+static void flood_of_syns(void **state)
+{
+	enum { FLOWS = 64, FLOOD = 20000 };
+	struct world *world = *state;
+	struct segment syn, data;
+
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	for (uint16_t port = 40000; port < 40000 + FLOWS; port++) {
+		syn = syn_from(port);
+		data = next_of(&syn, ACK, 10);
+		send_to(world, &syn, WEIR_REASON_NEW_FLOW, port % 2 ? BACKEND_2 : BACKEND_1);
+		send_to(world, &data, WEIR_REASON_TO_BACKEND, port % 2 ? BACKEND_2 : BACKEND_1);
+	}
+	for (uint32_t i = 0; i < FLOOD; i++) {
+		syn = tcp_segment(CLIENT + 1 + i / 10000, (uint16_t)(1024 + i % 10000), WEIR, PORT,
+				  SYN);
+		send_to(world, &syn, WEIR_REASON_NEW_FLOW, i % 2 ? BACKEND_2 : BACKEND_1);
+	}
+	for (uint16_t port = 40000; port < 40000 + FLOWS; port++) {
+		syn = syn_from(port);
+		data = next_of(&syn, ACK, 10);
+		send_to(world, &data, WEIR_REASON_TO_BACKEND, port % 2 ? BACKEND_2 : BACKEND_1);
+	}
+}
+
+/* As many as were asked for, all at once: hardly any is forgotten. */
+static void table_in_full_use(void **state)
+{
+	enum { FLOWS = 1024 };
+	struct world *world = *state;
+	uint32_t forgotten = 0;
+
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	for (int round = 0; round < 2; round++) {
+		for (uint16_t port = 30000; port < 30000 + FLOWS; port++) {
+			struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
+			struct frame frame = frame_of(round ? &data : &syn);
+
+			world_run(world, &frame);
+		}
+	}
+	world_read_counters(world);
+	forgotten = (uint32_t)world->counters.reasons[WEIR_REASON_HASHED];
+	assert_int_equal(forgotten + world->counters.reasons[WEIR_REASON_TO_BACKEND], FLOWS);
+	assert_in_range(forgotten, 0, FLOWS / 100);
 }
 
 /* A driver that leaves little before the frame: so does metadata that another program put there. */
@@ -448,6 +511,9 @@ int main(void)
 		world_test(fragments_dsr),
 		world_test(fragments_ipip),
 		world_test(an_old_session),
+		world_test(listeners_change),
+		world_test(flood_of_syns),
+		world_test(table_in_full_use),
 		world_test(no_headroom),
 		world_test(outer_sources),
 	};

@@ -165,7 +165,7 @@ static void kept_in(struct world *world, enum weir_mode mode)
 		plain = routed(&in, BACKEND_1);
 		out = with(&plain, headers);
 		if (mode == WEIR_MODE_IPIP)
-			out = encapsulated(&out, 0, &outer, weir_hash_tuple(&tuple));
+			out = encapsulated(&out, 0, &outer, world_hash(world, &tuple));
 		world_send(world, &frame_in, WEIR_REASON_NEW_FLOW, XDP_TX, &out);
 	}
 }

@@ -282,7 +282,6 @@ struct datapath_sizes world_sizes(uint32_t flows, uint32_t half_open)
 		.half_open = half_open,
 		.half_open_v6 = half_open,
 		.sessions = SESSIONS,
-		.sessions_v6 = SESSIONS,
 		.services = 64,
 		.backends = BACKENDS,
 		.slots = 16384,
