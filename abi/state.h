@@ -135,7 +135,7 @@ struct weir_event {
 };
 
 /*
- * Contexts of the `syscall` programs. weir_fill puts ids [first, first + count) into the queue of free
+ * Arguments of the programs that user space runs (bpf/call.h). weir_fill puts ids [first, first + count) into the queue of free
  * ids. weir_sweep expires, frees and audits these records; the fields after `count` are its output, and
  * `count` itself: how many records it came to, fewer than asked for if there was much to do.
  * weir_find_ports looks at source ports [first, first + count) of a backend's space and puts the free

@@ -52,11 +52,17 @@ __noinline int ring_enter(__u32 record, __u16 generation)
 	return 0;
 }
 
-static __always_inline long record_pop(enum weir_family family, __u32 *id)
+static __always_inline long record_pop(enum weir_family family, __u32 *ret)
 {
+	__u32 id = 0; /* Linux 6.1 puts nothing into what may be an argument of a function */
+	long r;
+
 	if (family == WEIR_IPV6)
-		return bpf_map_pop_elem(&free_records6, id);
-	return bpf_map_pop_elem(&free_records4, id);
+		r = bpf_map_pop_elem(&free_records6, &id);
+	else
+		r = bpf_map_pop_elem(&free_records4, &id);
+	*ret = id;
+	return r;
 }
 
 /* Takes a record for a new flow. Returns NULL if all are in use. */

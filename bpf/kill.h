@@ -6,6 +6,7 @@
  * with a RST as soon as they send, at the number that makes them believe it.
  */
 
+#include "call.h"
 #include "flow.h"
 
 static __always_inline int kill_takes_client(const struct weir_kill *filter,
@@ -78,17 +79,21 @@ static long kill_step(__u32 step, struct weir_kill *kill)
 	return kill->killed - kill->first >= WEIR_KILL_MOST;
 }
 
-SEC("syscall")
-int weir_kill(struct weir_kill *kill)
+SEC("xdp")
+int weir_kill(struct xdp_md *ctx)
 {
-	struct weir_kill walk = *kill;
+	struct weir_kill *kill = call_argument(ctx);
+	struct weir_kill walk;
 
+	if (!call_holds(ctx, kill + 1))
+		return XDP_ABORTED;
+	walk = *kill;
 	walk.count = 0;
 	walk.killed = kill->first; /* as in the sweep: not from a number that the verifier knows */
 	bpf_loop((__u64)kill->count, kill_step, &walk, 0);
 	kill->count = walk.count;
 	kill->killed = walk.killed - kill->first;
-	return 0;
+	return XDP_PASS;
 }
 
 /*

@@ -3,6 +3,7 @@
 
 /* Counters that mean something else from now on. */
 
+#include "call.h"
 #include "maps.h"
 
 static long reset_step(__u32 cpu, void *user)
@@ -22,9 +23,9 @@ static long reset_step(__u32 cpu, void *user)
  * Run by user space when another list of reasons begins. Word by word: an update of the whole value
  * would undo what packets do to `flows` meanwhile, which must stay exact.
  */
-SEC("syscall")
-int weir_reset_reasons(void *context)
+SEC("xdp")
+int weir_reset_reasons(struct xdp_md *ctx)
 {
 	bpf_loop(1ULL << 16, reset_step, NULL, 0);
-	return 0;
+	return XDP_PASS;
 }

@@ -267,16 +267,21 @@ static long port_walk_step(__u32 step, struct port_walk *walk)
 	return 0;
 }
 
-SEC("syscall")
-int weir_find_ports(struct weir_port_search *search)
+SEC("xdp")
+int weir_find_ports(struct xdp_md *ctx)
 {
-	struct weir_backend *backend = array_at(&backends, search->backend_id);
+	struct weir_port_search *search = call_argument(ctx);
 	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
 	struct weir_port_queue_locked *queue;
-	struct port_walk walk = { .first = search->first };
+	struct weir_backend *backend;
+	struct port_walk walk = {};
 
+	if (!call_holds(ctx, search + 1))
+		return XDP_ABORTED;
+	backend = array_at(&backends, search->backend_id);
 	if (!backend || !runtime_ || !backend->port_queue)
-		return 0;
+		return XDP_PASS;
+	walk.first = search->first;
 	walk.pool.word = READ_WORD(backend->snat.word);
 	walk.key.source = backend->address;
 	walk.key.family = address_is_v4(&backend->address) ? WEIR_IPV4 : WEIR_IPV6;
@@ -285,7 +290,7 @@ int weir_find_ports(struct weir_port_search *search)
 	walk.queue = backend->port_queue;
 	queue = array_at(&port_queues, walk.queue);
 	if (!queue)
-		return 0;
+		return XDP_PASS;
 	if (search->clear) {
 		bpf_spin_lock(&queue->lock);
 		queue->head = queue->tail;
@@ -296,5 +301,5 @@ int weir_find_ports(struct weir_port_search *search)
 	bpf_spin_lock(&queue->lock);
 	search->waiting = queue->tail - queue->head;
 	bpf_spin_unlock(&queue->lock);
-	return 0;
+	return XDP_PASS;
 }

@@ -3,6 +3,7 @@
 
 /* The walk over the records, run by user space in chunks: expire, free, audit. */
 
+#include "call.h"
 #include "flow.h"
 
 /*
@@ -154,14 +155,18 @@ static long sweep_step(__u32 step, struct sweep_walk *walk)
 	return walk->work - sweep->first >= SWEEP_WORK;
 }
 
-SEC("syscall")
-int weir_sweep(struct weir_sweep *sweep)
+SEC("xdp")
+int weir_sweep(struct xdp_md *ctx)
 {
-	struct sweep_walk walk = { .result.first = sweep->first, .work = sweep->first };
+	struct weir_sweep *sweep = call_argument(ctx);
+	struct sweep_walk walk = {};
 
+	if (!call_holds(ctx, sweep + 1))
+		return XDP_ABORTED;
+	walk.result.first = walk.work = sweep->first;
 	bpf_loop((__u64)sweep->count, sweep_step, &walk, 0);
 	*sweep = walk.result;
-	return 0;
+	return XDP_PASS;
 }
 
 static long fill_step(__u32 step, struct weir_sweep *sweep)
@@ -173,19 +178,27 @@ static long fill_step(__u32 step, struct weir_sweep *sweep)
 	return bpf_map_push_elem(&free_records4, &id, 0) ? 1 : 0;
 }
 
-SEC("syscall")
-int weir_fill(struct weir_sweep *sweep)
+SEC("xdp")
+int weir_fill(struct xdp_md *ctx)
 {
-	struct weir_sweep state = { .first = sweep->first };
+	struct weir_sweep *sweep = call_argument(ctx);
+	struct weir_sweep state = {};
 
+	if (!call_holds(ctx, sweep + 1))
+		return XDP_ABORTED;
+	state.first = sweep->first;
 	bpf_loop((__u64)sweep->count, fill_step, &state, 0);
-	return 0;
+	return XDP_PASS;
 }
 
-SEC("syscall")
-int weir_read_clock(struct weir_clock *clock)
+SEC("xdp")
+int weir_read_clock(struct xdp_md *ctx)
 {
+	struct weir_clock *clock = call_argument(ctx);
+
+	if (!call_holds(ctx, clock + 1))
+		return XDP_ABORTED;
 	clock->jiffies = bpf_jiffies64();
 	clock->time_ns = bpf_ktime_get_ns();
-	return 0;
+	return XDP_PASS;
 }

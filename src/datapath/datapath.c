@@ -15,10 +15,14 @@
 #include "abi/hash.h"
 #include "src/base/cleanup.h"
 #include "src/datapath/internal.h"
+#include "src/datapath/records.h"
 #include "weir.skel.h"
 
 /* How long to watch the clocks to tell jiffies per second; a tick is 1 to 10 ms. */
 #define CALIBRATION_NS (60 * 1000 * 1000)
+
+/* Ids that are made free in one go: the CPU takes no packets meanwhile. */
+#define FILL_CHUNK 16384
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
 {
@@ -64,12 +68,13 @@ static int fill(struct datapath *datapath, struct error *error)
 {
 	const struct datapath_tables *tables = &datapath->tables;
 	const struct bpf_program *program = datapath->skeleton->progs.weir_fill;
-	struct weir_sweep v4 = { .count = tables->records[WEIR_IPV4] };
-	struct weir_sweep v6 = { .first = WEIR_RECORD_V6, .count = tables->records[WEIR_IPV6] };
-	int r = object_run(program, &v4, sizeof(v4));
+	struct weir_sweep chunk = {};
+	int r = 0;
 
-	if (!r)
-		r = object_run(program, &v6, sizeof(v6));
+	for (uint32_t place = 0; !r && place < records_count(tables); place += chunk.count) {
+		chunk.first = records_id(tables, place, FILL_CHUNK, &chunk.count);
+		r = object_run(program, &chunk, sizeof(chunk));
+	}
 	if (r)
 		return error_set(error, r, "cannot run BPF programs: %s", strerror(-r));
 	return datapath->pins ? pins_publish(datapath, error) : 0;

@@ -53,7 +53,11 @@ struct datapath {
 /* object.c: the skeleton and its maps. Loads it with new maps, or with those that are pinned. */
 int object_load(struct datapath *datapath, struct error *error);
 int object_map_tables(struct datapath *datapath);
-int object_run(const struct bpf_program *program, void *context, size_t size);
+/*
+ * Runs a program that user space calls (bpf/call.h). @argument: what it reads and changes, at least 14
+ * bytes, for the kernel takes it for a frame.
+ */
+int object_run(const struct bpf_program *program, void *argument, size_t size);
 /* Adds up, word by word, the per-CPU values of @map at @index. @size: multiple of 8 bytes. */
 int object_sum(const struct datapath *datapath, const struct bpf_map *map, uint32_t index,
 	       uint64_t *sum, size_t size);

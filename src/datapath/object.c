@@ -2,6 +2,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -152,11 +153,13 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 	return r ? error_set(error, r, "cannot draw random numbers: %s", strerror(-r)) : 0;
 }
 
-int object_run(const struct bpf_program *program, void *context, size_t size)
+int object_run(const struct bpf_program *program, void *argument, size_t size)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = context, .ctx_size_in = (uint32_t)size);
+	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = argument, .data_size_in = (uint32_t)size,
+		    .data_out = argument, .data_size_out = (uint32_t)size);
+	int r = bpf_prog_test_run_opts(bpf_program__fd(program), &options);
 
-	return bpf_prog_test_run_opts(bpf_program__fd(program), &options);
+	return r ? r : options.retval == XDP_PASS ? 0 : -EINVAL;
 }
 
 int object_sum(const struct datapath *datapath, const struct bpf_map *map, uint32_t index,
@@ -181,7 +184,9 @@ int object_sum(const struct datapath *datapath, const struct bpf_map *map, uint3
 
 int object_reset_reasons(struct datapath *datapath)
 {
-	return object_run(datapath->skeleton->progs.weir_reset_reasons, NULL, 0);
+	uint8_t nothing[ETH_HLEN] = {};
+
+	return object_run(datapath->skeleton->progs.weir_reset_reasons, nothing, sizeof(nothing));
 }
 
 int object_load(struct datapath *datapath, struct error *error)
