@@ -11,8 +11,8 @@ MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: all build deps deps-bench deps-long demo check check-long unit e2e bench lint format \
-	install clean help root
+.PHONY: all build deps deps-bench deps-long demo check check-long unit e2e bench bench-full \
+	lint format install clean help root
 
 all: build ## build build/weir (the default)
 
@@ -53,8 +53,11 @@ e2e: root build
 deps-bench deps-long:
 	@scripts/install-deps.sh $(@:deps-%=%)
 
-bench: root deps-bench build ## cost per packet and throughput, as a table of ratios (root)
-	@$(BUILD)/bench/bench
+bench: root deps-bench build ## cost per packet, against nftables and HAProxy, at scale: five minutes (root)
+	@$(PYTHON) bench/run $(BUILD) --json $(BUILD)/bench.json
+
+bench-full: root deps-bench build ## the same with more rounds (root)
+	@$(PYTHON) bench/run $(BUILD) --full --json $(BUILD)/bench.json
 
 lint: build ## format, static analysis, the project's own laws
 	@scripts/lint $(BUILD)

@@ -12,7 +12,7 @@
 #include "src/model/listeners.h"
 
 #define BACKENDS 10
-#define SERVICES 4
+#define SERVICES 6
 #define HOST 0xc0a8b20au /* BALANCER_SERVICE */
 #define GATEWAY_HOP (BACKENDS + 1)
 
@@ -31,7 +31,9 @@ static const struct balanced {
 	{ BALANCER_PORT, WEIR_MODE_NAT, false },
 	{ BALANCER_PORT, WEIR_MODE_NAT, true },
 	{ BALANCER_PORT_DSR, WEIR_MODE_DSR, false },
+	{ BALANCER_PORT_DSR, WEIR_MODE_DSR, true },
 	{ BALANCER_PORT_IPIP, WEIR_MODE_IPIP, false },
+	{ BALANCER_PORT_IPIP, WEIR_MODE_IPIP, true },
 };
 
 static void fill_hops(const struct datapath_tables *tables, uint32_t ifindex)
@@ -65,10 +67,10 @@ static void fill_backends(const struct datapath_tables *tables, uint32_t id)
 {
 	const struct balanced *service = &balanced[id];
 	uint32_t first = (id - 1) * BACKENDS;
-	union weir_range snat = { .length = tables->sizes.snat_addresses - 1 };
+	union weir_range snat = { .length = tables->sizes.snat_addresses / WEIR_FAMILIES };
 
 	if (service->ipv6)
-		snat = (union weir_range){ .offset = snat.length, .length = 1 };
+		snat.offset = snat.length;
 	for (uint32_t i = 0; i < snat.length; i++)
 		tables->snat_addresses[snat.offset + i] = local_address(service->ipv6, HOST + i);
 	for (uint32_t i = 1; i <= BACKENDS; i++) {
@@ -180,7 +182,7 @@ int balancer_open(const struct balancer_sizes *sizes, uint32_t ifindex, struct d
 		.slots = SERVICES * BACKENDS,
 		.listeners = 64,
 		.hops = GATEWAY_HOP + 1,
-		.snat_addresses = sizes->snat_addresses + 1, /* one of IPv6 */
+		.snat_addresses = WEIR_FAMILIES * sizes->snat_addresses,
 		.port_queues = 1,
 	};
 	const struct datapath_tables *tables;
@@ -205,31 +207,12 @@ int balancer_open(const struct balancer_sizes *sizes, uint32_t ifindex, struct d
 	return 0;
 }
 
-static int ask_program(int fd, struct balancer_program *ret)
-{
-	struct bpf_prog_info info = {};
-	uint32_t size = sizeof(info);
-	int r = bpf_obj_get_info_by_fd(fd, &info, &size);
-
-	if (r)
-		return r;
-	*ret = (struct balancer_program){ info.verified_insns, info.jited_prog_len };
-	return 0;
-}
-
-int balancer_programs(const struct datapath *datapath, struct balancer_programs *ret)
+int balancer_slow_fd(const struct datapath *datapath)
 {
 	int table = datapath_map_fd(datapath, "slow_programs");
-	_cleanup_close_ int slow = -1;
 	uint32_t key = 0, id;
 	int r;
 
 	r = table < 0 ? table : bpf_map_lookup_elem(table, &key, &id);
-	if (r)
-		return r;
-	slow = bpf_prog_get_fd_by_id(id);
-	if (slow < 0)
-		return slow;
-	r = ask_program(datapath_xdp_fd(datapath), &ret->xdp);
-	return r ? r : ask_program(slow, &ret->slow);
+	return r ? r : bpf_prog_get_fd_by_id(id);
 }

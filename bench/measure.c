@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "bench/measure.h"
 
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <time.h>
 
 #include "bench/yardstick.h"
+#include "src/base/cleanup.h"
 
 /* How often each row is measured in one load, and how long each time. */
 #define BATCHES 5
@@ -36,13 +38,13 @@ static int check_fate(const struct row *row, uint32_t packets, uint32_t verdict,
 		      const struct weir_counters *before, const struct weir_counters *after,
 		      struct error *error)
 {
-	uint64_t seen = after->reasons[row->reason] - before->reasons[row->reason];
+	uint64_t seen = after->reasons[row->path->reason] - before->reasons[row->path->reason];
 
-	if (row->target == BENCH_WEIR && seen < packets - packets / 1000)
+	if (row->path->target == BENCH_WEIR && seen < packets - packets / 1000)
 		return error_set(error, -EPROTO, "%s: only %lu of %u packets went this way",
-				 row->path, (unsigned long)seen, packets);
-	if (row->target == BENCH_BARE && verdict != XDP_TX)
-		return error_set(error, -EPROTO, "%s: the tuple was not found", row->path);
+				 row->path->name, (unsigned long)seen, packets);
+	if (row->path->target == BENCH_BARE && verdict != XDP_TX)
+		return error_set(error, -EPROTO, "%s: the tuple was not found", row->path->name);
 	return 0;
 }
 
@@ -50,6 +52,7 @@ static int check_fate(const struct row *row, uint32_t packets, uint32_t verdict,
 static int run_batch(struct load *load, struct row *row, uint32_t warm, uint32_t most,
 		     struct error *error)
 {
+	const struct path *path = row->path;
 	struct weir_counters before, after;
 	uint32_t packets, verdict;
 	double ns;
@@ -57,24 +60,34 @@ static int run_batch(struct load *load, struct row *row, uint32_t warm, uint32_t
 
 	r = datapath_read_counters(load->datapath, &before);
 	if (!r)
-		r = traffic_run(&load->traffic, row->kind, row->group, row->target, warm, &ns,
+		r = traffic_run(&load->traffic, path->kind, row->group, path->target, warm, &ns,
 				NULL);
 	if (r)
-		return error_set(error, r, "%s: cannot run: %s", row->path, strerror(-r));
+		return error_set(error, r, "%s: cannot run: %s", path->name, strerror(-r));
 	packets = BATCH_NS / ns < most ? (uint32_t)(BATCH_NS / ns) : most;
-	r = traffic_run(&load->traffic, row->kind, row->group, row->target, packets, &ns, &verdict);
+	r = traffic_run(&load->traffic, path->kind, row->group, path->target, packets, &ns,
+			&verdict);
 	if (!r)
 		r = datapath_read_counters(load->datapath, &after);
 	if (r)
-		return error_set(error, r, "%s: cannot run: %s", row->path, strerror(-r));
-	if (!row->raw[load->number] || ns < row->raw[load->number])
-		row->raw[load->number] = ns;
+		return error_set(error, r, "%s: cannot run: %s", path->name, strerror(-r));
+	if (!row->ns[load->number] || ns < row->ns[load->number])
+		row->ns[load->number] = ns;
 	return check_fate(row, warm + packets, verdict, &before, &after, error);
 }
 
-static bool makes_flows(const struct row *row)
+static bool makes_flows(const struct path *path)
 {
-	return row->target == BENCH_WEIR && row->kind == TRAFFIC_NEW_FLOW;
+	return path->target == BENCH_WEIR &&
+	       (path->kind == TRAFFIC_NEW_FLOW || path->kind == TRAFFIC_NEW_FLOW6);
+}
+
+/* Each flow once, where that is likely to bring something into the cache that stays there. */
+static uint32_t warm_up(uint32_t flows)
+{
+	if (flows < WARM_LEAST)
+		return WARM_LEAST;
+	return flows <= WARM_MOST ? flows : WARM_LEAST;
 }
 
 /* Everything that leaves the tables as they are, in turn. */
@@ -85,15 +98,11 @@ static int measure_steady(struct load *load, struct error *error)
 	for (int batch = 0; batch < BATCHES && !r; batch++)
 		for (size_t i = 0; i < load->plan->row_count && !r; i++) {
 			struct row *row = &load->plan->rows[i];
-			uint32_t warm = load->traffic.group_size[row->group];
 
-			if (makes_flows(row))
-				continue;
-			if (warm < WARM_LEAST)
-				warm = WARM_LEAST;
-			if (warm > WARM_MOST)
-				warm = WARM_MOST;
-			r = run_batch(load, row, warm, INT32_MAX, error);
+			if (!makes_flows(row->path))
+				r = run_batch(load, row,
+					      warm_up(load->traffic.group_size[row->group]),
+					      INT32_MAX, error);
 		}
 	return r;
 }
@@ -101,20 +110,24 @@ static int measure_steady(struct load *load, struct error *error)
 /* New flows: before the ring of half-open flows has come round once, and after. */
 static int measure_growth(struct load *load, struct error *error)
 {
-	uint32_t ring = load->plan->sizes.half_open;
-	uint32_t share = ring / (BATCHES + 1);
+	const struct balancer_sizes *sizes = &load->plan->sizes;
 	int r = 0;
 
 	for (size_t i = 0; i < load->plan->row_count && !r; i++) {
 		struct row *row = &load->plan->rows[i];
+		const struct path *path = row->path;
+		uint32_t ring, share;
 
-		if (!makes_flows(row))
+		if (!makes_flows(path))
 			continue;
-		if (row->flood)
-			r = traffic_run(&load->traffic, row->kind, 0, BENCH_WEIR, ring, NULL, NULL);
+		ring = traffic_is_ipv6(path->kind) ? sizes->half_open_v6 : sizes->half_open;
+		share = ring / (BATCHES + 1);
+		if (path->flood)
+			r = traffic_run(&load->traffic, path->kind, 0, BENCH_WEIR, ring, NULL,
+					NULL);
 		for (int batch = 0; batch < BATCHES && !r; batch++)
 			r = run_batch(load, row, share / 10,
-				      row->flood ? FLOOD_BATCH : share * 9 / 10, error);
+				      path->flood ? FLOOD_BATCH : share * 9 / 10, error);
 	}
 	return r;
 }
@@ -138,7 +151,8 @@ static int open_flows(struct load *load, struct error *error)
 	struct timespec pause = { PROMOTION_NS / 1000000000, PROMOTION_NS % 1000000000 };
 	int r;
 
-	r = traffic_open_flows(&load->traffic, load->datapath, load->plan->all, error);
+	r = traffic_open_flows(&load->traffic, load->datapath, load->plan->families,
+			       load->plan->udp, error);
 	for (uint32_t i = 0; i < load->traffic.flows && !r; i++) {
 		struct bench_tuple tuple = traffic_client(i);
 
@@ -146,125 +160,111 @@ static int open_flows(struct load *load, struct error *error)
 		if (r)
 			error_set(error, r, "cannot fill the yardstick: %s", strerror(-r));
 	}
-	if (r || !load->plan->all)
+	if (r || !load->plan->udp)
 		return r;
 	nanosleep(&pause, NULL);
 	return traffic_promote_udp(&load->traffic, load->datapath, error);
 }
 
-/* The frames of IPv6, of traffic that resizes them, and of new flows, take the wrapper longer. */
-static enum traffic_kind wrapper_kind(enum traffic_kind kind)
+static int ask_size(int fd, struct program_size *ret)
 {
-	switch (kind) {
-	case TRAFFIC_NO_FLOW:
-	case TRAFFIC_NEW_FLOW:
-	case TRAFFIC_IPIP:
-		return kind;
-	case TRAFFIC_TCP6_TO_BACKEND:
-	case TRAFFIC_TCP6_TO_CLIENT:
-	case TRAFFIC_NOT_OURS6:
-	case TRAFFIC_YARDSTICK6:
-		return TRAFFIC_YARDSTICK6;
-	default:
-		return TRAFFIC_YARDSTICK;
-	}
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
+	int r = bpf_obj_get_info_by_fd(fd, &info, &size);
+
+	if (r)
+		return r;
+	*ret = (struct program_size){ info.verified_insns, info.jited_prog_len };
+	return 0;
 }
 
-/* NULL: there is no such row. */
-static const struct row *find_row(const struct plan *plan, enum bench_target target,
-				  enum traffic_kind kind, uint32_t group)
+static int ask_sizes(const struct load *load, struct program_sizes *ret, struct error *error)
 {
-	for (size_t i = 0; i < plan->row_count; i++)
-		if (plan->rows[i].target == target && plan->rows[i].kind == kind &&
-		    plan->rows[i].group == group)
-			return &plan->rows[i];
-	return NULL;
+	_cleanup_close_ int slow = balancer_slow_fd(load->datapath);
+	int r = slow < 0 ? slow : ask_size(slow, &ret->slow);
+
+	if (!r)
+		r = ask_size(datapath_xdp_fd(load->datapath), &ret->xdp);
+	if (!r)
+		r = ask_size(yardstick_bare(load->yardstick), &ret->bare);
+	if (!r)
+		r = ask_size(yardstick_pass(load->yardstick), &ret->pass);
+	return r ? error_set(error, r, "cannot ask about the programs: %s", strerror(-r)) : 0;
 }
 
-static const struct row *wrapper_of(const struct plan *plan, const struct row *row)
+static int measure_load(struct load *load, const struct world *world, struct program_sizes *sizes,
+			struct error *error)
 {
-	const struct row *found = find_row(plan, BENCH_NOTHING, wrapper_kind(row->kind),
-					   row->group);
-
-	if (!found)
-		abort(); /* a table of rows without its wrapper */
-	return found;
-}
-
-static int measure_load(struct load *load, const struct world *world,
-			struct balancer_programs *programs, struct error *error)
-{
-	struct plan *plan = load->plan;
+	const struct plan *plan = load->plan;
+	const uint32_t *records;
 	int r;
 
 	r = balancer_open(&plan->sizes, world->ifindex, &load->datapath, error);
 	if (r)
 		return r;
-	r = balancer_programs(load->datapath, programs);
-	if (r)
-		return error_set(error, r, "cannot ask about the programs: %s", strerror(-r));
-	r = yardstick_open(2 * datapath_tables(load->datapath)->records[WEIR_IPV4],
+	records = datapath_tables(load->datapath)->records;
+	r = yardstick_open(2 * (records[WEIR_IPV4] > records[WEIR_IPV6] ? records[WEIR_IPV4] :
+									  records[WEIR_IPV6]),
 			   &load->yardstick, error);
 	if (r)
 		return r;
 	r = set_targets(load, error);
+	if (!r)
+		r = ask_sizes(load, sizes, error);
 	if (r)
 		return r;
 	traffic_init(&load->traffic, load->wrapper, plan->group_size, plan->group_count);
 	r = open_flows(load, error);
 	if (!r)
 		r = measure_steady(load, error);
-	if (!r)
-		r = measure_growth(load, error);
-	for (size_t i = 0; i < plan->row_count; i++) {
-		struct row *row = &plan->rows[i];
-
-		row->net[load->number] = row->raw[load->number] -
-					 wrapper_of(plan, row)->raw[load->number];
-	}
-	return r;
+	return r ? r : measure_growth(load, error);
 }
 
-int measure_plan(struct plan *plan, uint32_t loads, const struct world *world,
-		 struct balancer_programs *programs, struct error *error)
+/* Has @plan what @path needs? Paths of new flows have no groups, and are gone once. */
+static bool is_planned(const struct plan *plan, const struct path *path, uint32_t group)
+{
+	enum weir_family family = traffic_is_ipv6(path->kind) ? WEIR_IPV6 : WEIR_IPV4;
+
+	if (traffic_is_udp(path->kind) && !plan->udp)
+		return false;
+	if (traffic_is_fresh(path->kind) && group != plan->group_count - 1)
+		return false;
+	return path->kind == TRAFFIC_YARDSTICK || plan->families[family];
+}
+
+static int make_rows(struct plan *plan, const struct path *paths, size_t path_count)
+{
+	plan->rows = calloc(path_count * plan->group_count, sizeof(*plan->rows));
+	if (!plan->rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < path_count; i++)
+		for (uint32_t group = 0; group < plan->group_count; group++)
+			if (is_planned(plan, &paths[i], group))
+				plan->rows[plan->row_count++] = (struct row){ .path = &paths[i],
+									      .group = group };
+	return 0;
+}
+
+int measure_plan(struct plan *plan, const struct path *paths, size_t path_count,
+		 const struct world *world, struct program_sizes *sizes, struct error *error)
 {
 	struct wrapper *wrapper = NULL;
 	uint32_t flows = 0;
 	int r;
 
+	r = make_rows(plan, paths, path_count);
+	if (r)
+		return error_set(error, r, "out of memory");
 	for (uint32_t i = 0; i < plan->group_count; i++)
 		flows += plan->group_size[i];
 	r = wrapper_open(traffic_tuples(flows), world->ifindex, &wrapper, error);
-	for (uint32_t i = 0; i < loads && !r; i++) {
+	for (uint32_t i = 0; i < plan->loads && !r; i++) {
 		struct load load = { .plan = plan, .wrapper = wrapper, .number = i };
 
-		r = measure_load(&load, world, programs, error);
+		r = measure_load(&load, world, sizes, error);
 		yardstick_close(load.yardstick);
 		datapath_close(load.datapath);
 	}
 	wrapper_close(wrapper);
 	return r;
-}
-
-const struct row *measure_bare(const struct plan *plan, const struct row *row)
-{
-	const struct row *found = find_row(plan, BENCH_BARE, TRAFFIC_YARDSTICK, row->group);
-
-	if (!found)
-		abort(); /* a table of rows without its yardstick */
-	return found;
-}
-
-const struct row *measure_ipv4(const struct plan *plan, const struct row *row)
-{
-	switch (row->kind) {
-	case TRAFFIC_TCP6_TO_BACKEND:
-		return find_row(plan, row->target, TRAFFIC_TCP_TO_BACKEND, row->group);
-	case TRAFFIC_TCP6_TO_CLIENT:
-		return find_row(plan, row->target, TRAFFIC_TCP_TO_CLIENT, row->group);
-	case TRAFFIC_NOT_OURS6:
-		return find_row(plan, row->target, TRAFFIC_NOT_OURS, row->group);
-	default:
-		return NULL;
-	}
 }

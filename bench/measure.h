@@ -8,40 +8,50 @@
 
 #define LOADS_MOST 64
 
-/* One line of the table: a program, and the packets it gets. */
-struct row {
-	const char *path;
-	enum bench_target target;
-	enum traffic_kind kind;
-	uint32_t group;
-	enum weir_reason reason; /* BENCH_WEIR: what each packet must meet */
-	bool flood;              /* each SYN pushes another half-open flow out */
-	double goal;             /* times bare, of IPv6: times the same row of IPv4; 0: none */
-	bool floor;              /* counts for the gate */
-	/* Output, one value for each load: ns per packet with and without the wrapper. */
-	double raw[LOADS_MOST];
-	double net[LOADS_MOST];
+/* What the kernel says about a program. */
+struct program_size {
+	uint32_t verified_instructions;
+	uint32_t jited_bytes;
 };
 
-/* What is loaded together: tables of one size, groups of flows, and the rows that need them. */
+struct program_sizes {
+	struct program_size xdp;  /* weir_xdp, the way of established flows */
+	struct program_size slow; /* weir_slow, which it hands all other packets to */
+	struct program_size pass;
+	struct program_size bare;
+};
+
+/* A program, and the packets that it gets. */
+struct path {
+	const char *name;
+	enum bench_target target;
+	enum traffic_kind kind;
+	enum weir_reason reason; /* BENCH_WEIR: what each packet must meet */
+	bool flood;              /* each SYN pushes another half-open flow out */
+};
+
+/* A path with a number of flows. */
+struct row {
+	const struct path *path;
+	uint32_t group;
+	double ns[LOADS_MOST]; /* per packet, the wrapper included; the least of each load */
+};
+
+/* What is loaded together: tables of one size, groups of flows, and the paths that they go. */
 struct plan {
 	struct balancer_sizes sizes;
 	uint32_t group_size[TRAFFIC_GROUPS];
 	uint32_t group_count;
-	bool all; /* flows of all kinds, not of nat in IPv4/TCP alone */
-	struct row *rows;
+	bool families[WEIR_FAMILIES];
+	bool udp;
+	uint32_t loads;
+	struct row *rows; /* made by measure_plan(), the caller frees them */
 	size_t row_count;
 };
 
 /*
- * Loads weir and the yardsticks @loads times afresh, measures all rows of @plan in turn, several
- * times in each load, and keeps the least: whatever else the machine does only adds.
+ * Loads weir and the yardsticks afresh plan->loads times, measures all rows in turn, several times in each load, and
+ * keeps the least: whatever else the machine does only adds.
  */
-int measure_plan(struct plan *plan, uint32_t loads, const struct world *world,
-		 struct balancer_programs *programs, struct error *error);
-
-/* The row of the bare yardstick that @row is compared with. */
-const struct row *measure_bare(const struct plan *plan, const struct row *row);
-
-/* The row of IPv4 that @row of IPv6 is compared with. NULL: it is of IPv4 itself. */
-const struct row *measure_ipv4(const struct plan *plan, const struct row *row);
+int measure_plan(struct plan *plan, const struct path *paths, size_t path_count,
+		 const struct world *world, struct program_sizes *sizes, struct error *error);

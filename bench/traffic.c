@@ -28,14 +28,62 @@
 /* Kinds of traffic with a table of tuples of their own: those before this one. */
 #define TABLES TRAFFIC_YARDSTICK
 
+/* What the frames of a kind are like; those that say nothing are segments from clients, in IPv4. */
+static const struct form {
+	enum traffic_kind tuples; /* whose tuples it takes */
+	bool ipv6;
+	bool udp;
+	bool reply;
+	bool fresh;
+	enum bench_resized resized;
+} forms[TRAFFIC_KINDS] = {
+	[TRAFFIC_TCP_TO_BACKEND] = { .tuples = TRAFFIC_TCP_TO_BACKEND },
+	[TRAFFIC_TCP_TO_CLIENT] = { .tuples = TRAFFIC_TCP_TO_CLIENT, .reply = true },
+	[TRAFFIC_UDP_TO_BACKEND] = { .tuples = TRAFFIC_UDP_TO_BACKEND, .udp = true },
+	[TRAFFIC_UDP_TO_CLIENT] = { .tuples = TRAFFIC_UDP_TO_CLIENT, .udp = true },
+	[TRAFFIC_NOT_OURS] = { .tuples = TRAFFIC_NOT_OURS },
+	[TRAFFIC_NO_FLOW] = { .tuples = TRAFFIC_NO_FLOW, .resized = BENCH_RESIZED_TAIL },
+	[TRAFFIC_TCP6_TO_CLIENT] = { .tuples = TRAFFIC_TCP6_TO_CLIENT,
+				     .ipv6 = true,
+				     .reply = true },
+	[TRAFFIC_DSR] = { .tuples = TRAFFIC_DSR },
+	[TRAFFIC_IPIP] = { .tuples = TRAFFIC_IPIP, .resized = BENCH_RESIZED_HEAD },
+	[TRAFFIC_YARDSTICK] = { .tuples = TRAFFIC_TCP_TO_BACKEND },
+	[TRAFFIC_YARDSTICK6] = { .tuples = TRAFFIC_TCP_TO_BACKEND, .ipv6 = true },
+	[TRAFFIC_TCP6_TO_BACKEND] = { .tuples = TRAFFIC_TCP_TO_BACKEND, .ipv6 = true },
+	[TRAFFIC_NOT_OURS6] = { .tuples = TRAFFIC_NOT_OURS, .ipv6 = true },
+	[TRAFFIC_DSR6] = { .tuples = TRAFFIC_DSR, .ipv6 = true },
+	[TRAFFIC_IPIP6] = { .tuples = TRAFFIC_IPIP, .ipv6 = true, .resized = BENCH_RESIZED_HEAD },
+	[TRAFFIC_NEW_FLOW] = { .fresh = true },
+	[TRAFFIC_NEW_FLOW6] = { .ipv6 = true, .fresh = true },
+};
+
+bool traffic_is_ipv6(enum traffic_kind kind)
+{
+	return forms[kind].ipv6;
+}
+
+bool traffic_is_udp(enum traffic_kind kind)
+{
+	return forms[kind].udp;
+}
+
+bool traffic_is_fresh(enum traffic_kind kind)
+{
+	return forms[kind].fresh;
+}
+
+/* Frames of IPv6, those that are resized, and those of new flows take the wrapper longer. */
+enum traffic_kind traffic_wrapper(enum traffic_kind kind)
+{
+	if (forms[kind].resized || forms[kind].fresh)
+		return kind;
+	return forms[kind].ipv6 ? TRAFFIC_YARDSTICK6 : TRAFFIC_YARDSTICK;
+}
+
 static uint32_t place_of(const struct traffic *traffic, enum traffic_kind kind, uint32_t flow)
 {
-	if (kind == TRAFFIC_YARDSTICK || kind == TRAFFIC_YARDSTICK6 ||
-	    kind == TRAFFIC_TCP6_TO_BACKEND)
-		kind = TRAFFIC_TCP_TO_BACKEND;
-	if (kind == TRAFFIC_NOT_OURS6)
-		kind = TRAFFIC_NOT_OURS;
-	return (uint32_t)kind * traffic->flows + flow;
+	return (uint32_t)forms[kind].tuples * traffic->flows + flow;
 }
 
 uint32_t traffic_tuples(uint32_t flows)
@@ -80,11 +128,6 @@ static void fill_tuples(struct traffic *traffic)
 	}
 }
 
-static bool is_reply(enum traffic_kind kind)
-{
-	return kind == TRAFFIC_TCP_TO_CLIENT || kind == TRAFFIC_TCP6_TO_CLIENT;
-}
-
 void traffic_init(struct traffic *traffic, struct wrapper *wrapper, const uint32_t *group_sizes,
 		  uint32_t group_count)
 {
@@ -94,8 +137,8 @@ void traffic_init(struct traffic *traffic, struct wrapper *wrapper, const uint32
 		traffic->group_first[i] = traffic->flows;
 		traffic->flows += group_sizes[i];
 		for (int kind = 0; kind < TRAFFIC_KINDS; kind++)
-			traffic->sequence[kind][i] = (is_reply(kind) ? BACKEND_START :
-								       CLIENT_START) +
+			traffic->sequence[kind][i] = (forms[kind].reply ? BACKEND_START :
+									  CLIENT_START) +
 						     1;
 	}
 	fill_tuples(traffic);
@@ -265,20 +308,33 @@ static int open_tcp6(struct traffic *traffic, uint32_t first, uint32_t count,
 }
 
 /* Sessions of dsr and ipip: weir sees the client's side alone. */
+static int open_session(struct traffic *traffic, enum traffic_kind kind, uint32_t first,
+			uint32_t count)
+{
+	struct bench_state *state = wrapper_state(traffic->wrapper);
+	fill_fn fill = forms[kind].ipv6 ? fill_tcp6 : fill_tcp;
+
+	fill(state, TCP_SYN, 0, CLIENT_START, 0);
+	state->resized = forms[kind].resized;
+	return send_each(traffic, kind, first, count);
+}
+
 static int open_direct(struct traffic *traffic, uint32_t first, uint32_t count,
 		       const struct datapath *datapath)
 {
-	struct bench_state *state = wrapper_state(traffic->wrapper);
-	int r;
+	int r = open_session(traffic, TRAFFIC_DSR, first, count);
 
 	(void)datapath;
-	fill_tcp(state, TCP_SYN, 0, CLIENT_START, 0);
-	r = send_each(traffic, TRAFFIC_DSR, first, count);
-	if (r)
-		return r;
-	fill_tcp(state, TCP_SYN, 0, CLIENT_START, 0);
-	state->resized = BENCH_RESIZED_HEAD;
-	return send_each(traffic, TRAFFIC_IPIP, first, count);
+	return r ? r : open_session(traffic, TRAFFIC_IPIP, first, count);
+}
+
+static int open_direct6(struct traffic *traffic, uint32_t first, uint32_t count,
+			const struct datapath *datapath)
+{
+	int r = open_session(traffic, TRAFFIC_DSR6, first, count);
+
+	(void)datapath;
+	return r ? r : open_session(traffic, TRAFFIC_IPIP6, first, count);
 }
 
 static int open_udp(struct traffic *traffic, uint32_t first, uint32_t count,
@@ -331,18 +387,25 @@ static int open_all(struct traffic *traffic, open_fn open, const struct datapath
 	return r;
 }
 
-int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath, bool all,
-		       struct error *error)
+int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath,
+		       const bool families[WEIR_FAMILIES], bool udp, struct error *error)
 {
-	int r = open_all(traffic, open_tcp, datapath);
-
-	if (!r && all)
-		r = open_all(traffic, open_tcp6, datapath);
-	if (!r && all)
-		r = open_all(traffic, open_direct, datapath);
 	/* UDP last: these stay in the ring until they are promoted. */
-	if (!r && all)
-		r = open_all(traffic, open_udp, datapath);
+	const struct {
+		open_fn open;
+		bool wanted;
+	} steps[] = {
+		{ open_tcp, families[WEIR_IPV4] },
+		{ open_direct, families[WEIR_IPV4] },
+		{ open_tcp6, families[WEIR_IPV6] },
+		{ open_direct6, families[WEIR_IPV6] },
+		{ open_udp, udp },
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !r; i++)
+		if (steps[i].wanted)
+			r = open_all(traffic, steps[i].open, datapath);
 	if (r)
 		return error_set(error, r, "cannot open %u flows: %s", traffic->flows,
 				 r == -ENOENT ? "the program under test did not make them" :
@@ -371,34 +434,18 @@ int traffic_promote_udp(struct traffic *traffic, const struct datapath *datapath
 /* The frame of the next segment or datagram of @kind, but for its tuple. */
 static void fill_kind(struct bench_state *state, enum traffic_kind kind, uint32_t sequence)
 {
-	switch (kind) {
-	case TRAFFIC_UDP_TO_BACKEND:
-	case TRAFFIC_UDP_TO_CLIENT:
+	const struct form *form = &forms[kind];
+	fill_fn fill = form->ipv6 ? fill_tcp6 : fill_tcp;
+
+	if (form->udp)
 		fill_udp(state);
-		break;
-	case TRAFFIC_NEW_FLOW:
-		fill_tcp(state, TCP_SYN, 0, CLIENT_START, 0);
-		state->fresh_tuples = 1;
-		break;
-	case TRAFFIC_TCP_TO_CLIENT:
-		fill_tcp(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, CLIENT_START + 1);
-		break;
-	case TRAFFIC_TCP6_TO_CLIENT:
-		fill_tcp6(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, CLIENT_START + 1);
-		break;
-	case TRAFFIC_TCP6_TO_BACKEND:
-	case TRAFFIC_NOT_OURS6:
-	case TRAFFIC_YARDSTICK6:
-		fill_tcp6(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, BACKEND_START + 1);
-		break;
-	default:
-		fill_tcp(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence, BACKEND_START + 1);
-		break;
-	}
-	if (kind == TRAFFIC_NO_FLOW)
-		state->resized = BENCH_RESIZED_TAIL;
-	if (kind == TRAFFIC_IPIP)
-		state->resized = BENCH_RESIZED_HEAD;
+	else if (form->fresh)
+		fill(state, TCP_SYN, 0, CLIENT_START, 0);
+	else
+		fill(state, TCP_PSH | TCP_ACK, PAYLOAD, sequence,
+		     (form->reply ? CLIENT_START : BACKEND_START) + 1);
+	state->fresh_tuples = form->fresh;
+	state->resized = form->resized;
 }
 
 int traffic_run(struct traffic *traffic, enum traffic_kind kind, uint32_t group,
@@ -410,7 +457,7 @@ int traffic_run(struct traffic *traffic, enum traffic_kind kind, uint32_t group,
 	int r;
 
 	fill_kind(state, kind, *sequence);
-	if (kind != TRAFFIC_NEW_FLOW) {
+	if (!forms[kind].fresh) {
 		state->first = place_of(traffic, kind, traffic->group_first[group]);
 		state->count = traffic->group_size[group];
 		state->position = *position;

@@ -32,7 +32,10 @@ enum traffic_kind {
 	TRAFFIC_YARDSTICK6,      /* the same in IPv6 */
 	TRAFFIC_TCP6_TO_BACKEND, /* as TCP_TO_BACKEND */
 	TRAFFIC_NOT_OURS6,       /* as NOT_OURS */
+	TRAFFIC_DSR6,            /* as DSR */
+	TRAFFIC_IPIP6,           /* as IPIP */
 	TRAFFIC_NEW_FLOW,        /* SYNs, each from another client; belongs to no group */
+	TRAFFIC_NEW_FLOW6,
 	TRAFFIC_KINDS,
 };
 
@@ -59,13 +62,20 @@ void traffic_init(struct traffic *traffic, struct wrapper *wrapper, const uint32
 /* The client's tuple of flow @index, towards the service. */
 struct bench_tuple traffic_client(uint32_t index);
 
+bool traffic_is_ipv6(enum traffic_kind kind);
+bool traffic_is_udp(enum traffic_kind kind);
+bool traffic_is_fresh(enum traffic_kind kind); /* belongs to no group */
+
+/* The kind of traffic, of programs that are not weir, for which the wrapper does the same work. */
+enum traffic_kind traffic_wrapper(enum traffic_kind kind);
+
 /*
- * Opens all flows by sending their packets through @datapath, which is BENCH_WEIR: TCP flows are
- * established afterwards. With @all, not those of nat in IPv4/TCP alone; UDP flows are established once
+ * Opens all flows of @families by sending their packets through @datapath, which is BENCH_WEIR: TCP
+ * flows are established afterwards. With @udp, those of UDP in IPv4 too: they are established once
  * traffic_promote_udp() was called more than a second later.
  */
-int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath, bool all,
-		       struct error *error);
+int traffic_open_flows(struct traffic *traffic, const struct datapath *datapath,
+		       const bool families[WEIR_FAMILIES], bool udp, struct error *error);
 int traffic_promote_udp(struct traffic *traffic, const struct datapath *datapath,
 			struct error *error);
 

@@ -129,14 +129,13 @@ static __always_inline int run_target(struct xdp_md *ctx)
 }
 
 /* A tuple that was never there before: any client of 10.0.0.0/8, any port. */
-static __always_inline int write_fresh_frame(struct xdp_md *ctx)
+static __always_inline void make_tuple(struct bench_tuple *tuple)
 {
 	__u64 random = weir_hash_mix(++state.fresh);
-	struct bench_tuple tuple = state.fresh_tuple;
 
-	tuple.source = bpf_htonl(10 << 24 | (random & 0xffffff));
-	tuple.source_port = random >> 32 | bpf_htons(1024);
-	return write_frame(ctx, &tuple);
+	*tuple = state.fresh_tuple;
+	tuple->source = bpf_htonl(10 << 24 | (random & 0xffffff));
+	tuple->source_port = random >> 32 | bpf_htons(1024);
 }
 
 /*
@@ -158,23 +157,26 @@ static __always_inline long restore_length(struct xdp_md *ctx)
 	return 0;
 }
 
+static __always_inline int write_next(struct xdp_md *ctx, const struct bench_tuple *tuple)
+{
+	return state.length == BENCH_FRAME6 ? write_frame6(ctx, tuple) : write_frame(ctx, tuple);
+}
+
 /* One program for all kinds: the kernel takes milliseconds to make another one known to it. */
 SEC("xdp.frags")
 int bench_wrapper(struct xdp_md *ctx)
 {
 	const struct bench_tuple *tuple;
+	struct bench_tuple fresh;
 
 	if (restore_length(ctx))
 		return XDP_ABORTED;
 	if (state.fresh_tuples) {
-		if (!write_fresh_frame(ctx))
-			return XDP_ABORTED;
-		return run_target(ctx);
+		make_tuple(&fresh);
+		return write_next(ctx, &fresh) ? run_target(ctx) : XDP_ABORTED;
 	}
 	tuple = next_tuple();
-	if (!tuple)
-		return XDP_ABORTED;
-	if (!(state.length == BENCH_FRAME6 ? write_frame6(ctx, tuple) : write_frame(ctx, tuple)))
+	if (!tuple || !write_next(ctx, tuple))
 		return XDP_ABORTED;
 	return run_target(ctx);
 }
