@@ -15,14 +15,10 @@
 #include "abi/hash.h"
 #include "src/base/cleanup.h"
 #include "src/datapath/internal.h"
-#include "src/datapath/records.h"
 #include "weir.skel.h"
 
 /* How long to watch the clocks to tell jiffies per second; a tick is 1 to 10 ms. */
 #define CALIBRATION_NS (60 * 1000 * 1000)
-
-/* Ids that are made free in one go: the CPU takes no packets meanwhile. */
-#define FILL_CHUNK 16384
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
 {
@@ -66,15 +62,8 @@ static int calibrate_hz(struct datapath *datapath)
 /* What a new object needs before the first packet; one that was taken over has it. */
 static int fill(struct datapath *datapath, struct error *error)
 {
-	const struct datapath_tables *tables = &datapath->tables;
-	const struct bpf_program *program = datapath->skeleton->progs.weir_fill;
-	struct weir_sweep chunk = {};
-	int r = 0;
+	int r = object_fill(datapath);
 
-	for (uint32_t place = 0; !r && place < records_count(tables); place += chunk.count) {
-		chunk.first = records_id(tables, place, FILL_CHUNK, &chunk.count);
-		r = object_run(program, &chunk, sizeof(chunk));
-	}
 	if (r)
 		return error_set(error, r, "cannot run BPF programs: %s", strerror(-r));
 	return datapath->pins ? pins_publish(datapath, error) : 0;
@@ -88,6 +77,7 @@ static int mend(struct datapath *datapath, struct error *error)
 	if (r)
 		return error_set(error, r, "cannot reset the counters: %s", strerror(-r));
 	datapath->meta->reasons = pins_reasons();
+	datapath->tables.runtime->hz = datapath->hz;
 	datapath->tables.runtime->trace = 0;
 	return 0;
 }
@@ -109,7 +99,6 @@ static int prepare(struct datapath *datapath, struct error *error)
 	r = calibrate_hz(datapath);
 	if (r)
 		return error_set(error, r, "cannot run BPF programs: %s", strerror(-r));
-	datapath->tables.runtime->hz = datapath->hz;
 	return datapath->adopted ? mend(datapath, error) : fill(datapath, error);
 }
 

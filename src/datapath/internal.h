@@ -53,6 +53,8 @@ struct datapath {
 /* object.c: the skeleton and its maps. Loads it with new maps, or with those that are pinned. */
 int object_load(struct datapath *datapath, struct error *error);
 int object_map_tables(struct datapath *datapath);
+/* What maps need, besides zeroes, before the first packet. */
+int object_fill(struct datapath *datapath);
 /*
  * Runs a program that user space calls (bpf/call.h). @argument: what it reads and changes, at least 14
  * bytes, for the kernel takes it for a frame.

@@ -10,7 +10,11 @@
 
 #include "src/base/cleanup.h"
 #include "src/datapath/internal.h"
+#include "src/datapath/records.h"
 #include "weir.skel.h"
+
+/* Ids that are made free in one go: the CPU takes no packets meanwhile. */
+#define FILL_CHUNK 16384
 
 #define VERIFIER_LOG_SIZE (64 * 1024)
 
@@ -180,6 +184,21 @@ int object_sum(const struct datapath *datapath, const struct bpf_map *map, uint3
 		for (size_t i = 0; i < words; i++)
 			sum[i] += values[(size_t)cpu * words + i];
 	return 0;
+}
+
+int object_fill(struct datapath *datapath)
+{
+	const struct datapath_tables *tables = &datapath->tables;
+	const struct bpf_program *program = datapath->skeleton->progs.weir_fill;
+	struct weir_sweep chunk = {};
+	int r = 0;
+
+	tables->runtime->hz = datapath->hz;
+	for (uint32_t place = 0; !r && place < records_count(tables); place += chunk.count) {
+		chunk.first = records_id(tables, place, FILL_CHUNK, &chunk.count);
+		r = object_run(program, &chunk, sizeof(chunk));
+	}
+	return r;
 }
 
 int object_reset_reasons(struct datapath *datapath)

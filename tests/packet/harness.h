@@ -20,8 +20,8 @@
 
 /*
  * The real BPF object, run frame by frame with BPF_PROG_TEST_RUN in a network namespace of the test
- * program's own. Each test gets a fresh object; when it ends, world_verify() compares all counts,
- * index entries and free ids with the records.
+ * program's own. Each test gets an object like freshly loaded (pool.h); when it ends, world_verify()
+ * compares all counts, index entries and free ids with the records.
  */
 
 /* The network of the tests: mac_of(address) is each host's MAC address. */

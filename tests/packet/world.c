@@ -11,6 +11,7 @@
 #include "src/model/maglev.h"
 
 #include "tests/packet/harness.h"
+#include "tests/packet/pool.h"
 
 #define FLOWS 1024
 #define HALF_OPEN 64
@@ -297,7 +298,7 @@ void world_use(struct world *world, struct datapath *datapath)
 {
 	if (world->flows)
 		munmap(world->flows, flows_length(world));
-	datapath_close(world->datapath);
+	pool_give(world->datapath);
 	world->datapath = datapath;
 	world->tables = datapath ? datapath_tables(datapath) : NULL;
 	world->flows = NULL;
@@ -318,14 +319,8 @@ struct world *world_of(struct datapath *datapath)
 struct world *world_open(uint32_t flows, uint32_t half_open)
 {
 	const struct datapath_sizes sizes = world_sizes(flows, half_open);
-	struct datapath *datapath;
-	struct error error;
 
-	if (datapath_open(&sizes, NULL, &datapath, NULL, &error)) {
-		print_error("%s\n", error.text);
-		fail();
-	}
-	return world_of(datapath);
+	return world_of(pool_take(&sizes));
 }
 
 void world_close(struct world *world)
