@@ -54,6 +54,7 @@ static __always_inline const struct weir_side6 *flow_side6(__u32 record, enum we
 
 	if (!flow6)
 		return NULL;
+	flow6 = opaque(flow6);
 	return from == WEIR_FROM_CLIENT ? &flow6->client : &flow6->backend;
 }
 

@@ -91,7 +91,7 @@ static __always_inline enum weir_reason nat_hop(void *data, void *data_end,
 							    hit->control.backend_hop :
 							    hit->control.client_hop);
 	union weir_hop_address destination, source;
-	struct ethhdr *ethernet = data;
+	struct ethhdr *ethernet = opaque(data);
 
 	if (!hop)
 		return WEIR_REASON_NO_NEXT_HOP;

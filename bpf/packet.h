@@ -85,6 +85,16 @@ struct handover {
 	__u32 reason; /* enum weir_reason or WEIR_GO_ON */
 };
 
+/*
+ * Hides from the compiler where @pointer comes from. From what it knows it would leave out tests, or compute
+ * before them, and the verifier wants to see them (clang 16, clang 19).
+ */
+static __always_inline void *opaque(const void *pointer)
+{
+	asm volatile("" : "+r"(pointer));
+	return (void *)pointer;
+}
+
 /* Where the IP header lies, and what is behind it. */
 static __always_inline void *packet_l3(void *data, const struct packet *packet)
 {

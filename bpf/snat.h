@@ -131,6 +131,14 @@ static __always_inline int port_pop(struct weir_port_queue_locked *queue,
 	return some;
 }
 
+/* May weir use this port of its own? Masked for old verifiers, who know nothing of a swap's result. */
+static __always_inline int port_is_allowed(const struct weir_snat_ports *ports, __be16 port)
+{
+	__u64 number = PINNED(bpf_ntohs(port)) & 0xffff;
+
+	return ports->allowed[number / 64] >> (number % 64) & 1;
+}
+
 /*
  * May a port from the queue be used? The host may have taken it for itself since, or the address of
  * the route may be another one. (Configured addresses stay.)
@@ -140,9 +148,8 @@ static __always_inline int snat_still_ours(const struct snat_search *search,
 {
 	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
 	struct weir_address *source = array_at(&snat_addresses, search->pool.offset);
-	__u16 number = bpf_ntohs(port->port);
 
-	return ports && source && ports->allowed[number / 64] >> (number % 64) & 1 &&
+	return ports && source && port_is_allowed(ports, port->port) &&
 	       (search->pool.length != 1 || address_is_same(source, &port->address));
 }
 
@@ -209,14 +216,13 @@ static __always_inline int snat_allocate(struct snat_search *search,
 {
 	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
 	struct weir_load *load = array_at(&loads, backend_id);
-	__u16 own = bpf_ntohs(client->source_port);
 	struct weir_address *source;
 
 	if (!ports || !load || !search->pool.length)
 		return 0;
 	source = array_at(&snat_addresses,
 			  search->pool.offset + weir_hash_tuple(client) % search->pool.length);
-	if (source && ports->allowed[own / 64] >> (own % 64) & 1 &&
+	if (source && port_is_allowed(ports, client->source_port) &&
 	    snat_take(search, source, client->source_port))
 		return 1;
 	if (snat_take_place(search, __sync_fetch_and_add(&load->cursor, 1)))

@@ -23,9 +23,12 @@ static __always_inline void count_packet(struct weir_counters *counters)
 
 static __always_inline void count_reason(struct weir_counters *counters, enum weir_reason reason)
 {
-	__u64 index = PINNED(reason);
+	__u64 index;
 
-	if (counters && index < WEIR_REASON_COUNT)
+	if (!counters)
+		return;
+	index = PINNED(reason);
+	if (index < WEIR_REASON_COUNT)
 		counters->reasons[index]++;
 }
 
@@ -52,9 +55,12 @@ static __always_inline void count_traffic(__u32 backend_id, enum weir_direction 
 static __always_inline void count_flow(enum weir_flow_state state, __s64 change)
 {
 	struct weir_counters *counters_ = WEIR_ONLY(counters);
-	__u64 index = PINNED(state);
+	__u64 index;
 
-	if (counters_ && index < WEIR_FLOW_STATES)
+	if (!counters_)
+		return;
+	index = PINNED(state);
+	if (index < WEIR_FLOW_STATES)
 		__sync_fetch_and_add(&counters_->flows[index], change);
 }
 
