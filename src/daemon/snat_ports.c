@@ -243,6 +243,17 @@ static uint32_t nat_backends(const struct config *config, bool v4)
 	return count;
 }
 
+/* Did the operator say how many flows there are to be, or which source ports? */
+static bool capacity_is_chosen(const struct config *config)
+{
+	struct config defaults;
+
+	config_init(&defaults);
+	return config->limits.flows != defaults.limits.flows || config->limits.flows_v6 ||
+	       config->snat.first_port != defaults.snat.first_port ||
+	       config->snat.last_port != defaults.snat.last_port || config->snat.address_count;
+}
+
 static void log_capacity(const struct daemon *daemon, bool v4, uint32_t backends)
 {
 	const struct config_limits *limits = &daemon->config->limits;
@@ -257,9 +268,10 @@ static void log_capacity(const struct daemon *daemon, bool v4, uint32_t backends
 		 grouped(daemon->snat_ports.count, first), addresses, addresses == 1 ? "" : "es",
 		 family);
 	if (capacity < limit)
-		log_warning("SNAT: ports for %s %sconnections in all, below the limit of %s flows: "
-			    "more SNAT addresses raise it (snat.addresses, --snat-address)",
-			    grouped(capacity, first), family, grouped(limit, second));
+		log_write(capacity_is_chosen(daemon->config) ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+			  "SNAT: ports for %s %sconnections in all, below the limit of %s flows: "
+			  "more SNAT addresses raise it (snat.addresses, --snat-address)",
+			  grouped(capacity, first), family, grouped(limit, second));
 }
 
 void snat_log_capacity(const struct daemon *daemon)

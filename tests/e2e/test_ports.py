@@ -264,8 +264,16 @@ def test_range_inside_the_ephemeral_one_is_refused(lab):
 def test_capacity_is_told(lab, servers):
     weir = lab.balance("--snat-ports", "2000-2999")
     assert "SNAT: 1,000 ports x 1 address per backend" in weir.log
-    assert "ports for 2,000 connections in all, below the limit of 262,144 flows" in weir.log
+    assert ("warning: SNAT: ports for 2,000 connections in all, below the limit of 262,144 flows"
+            in weir.log)
     assert visit(lab) in lab.backends()
+
+
+def test_capacity_of_defaults_is_no_warning(lab):
+    """Nobody asked for 262,144 flows through two backends: it is told, not warned of."""
+    weir = lab.balance()
+    assert "info: SNAT: ports for " in weir.log
+    assert "warning" not in weir.log
 
 
 def test_enough_capacity_is_no_warning(lab):
