@@ -169,7 +169,7 @@ struct weir_backend {
 	__u32 max_connections; /* half-open and established ones, 0: no limit */
 	__u64 deadline; /* of one that was removed: seconds since 1970 when its flows are cut */
 	__u32 use;      /* enum weir_backend_use */
-	__u32 zero;
+	__u32 cut;      /* 1: weir_kill is on its way through the flows, for these too */
 	/*
 	 * Jiffies when it began to get new flows; 0: it gets none, or its service has no affinity. Whom a client
 	 * met before that is forgotten.
@@ -259,6 +259,9 @@ struct weir_runtime {
 	__u32 udp_limit[WEIR_FAMILIES]; /* established UDP flows */
 	__u32 hz;                       /* jiffies a second */
 	__u32 time_wait; /* jiffies that a backend holds a connection it closed first */
+	/* At most those of any service: who was silent for less need not be asked which one it is of. */
+	struct weir_timeouts least;
+	__u32 zero;
 };
 
 _Static_assert(sizeof(struct weir_listener) == 32, "half a cache line");

@@ -163,7 +163,7 @@ struct weir_port_search {
 };
 
 /*
- * weir_kill: which flows to cut. Zero fields take any. Output: `killed`, how many were; `count`, how many
+ * weir_kill: which flows to cut. Zero fields take any; `marked`: those of backends whose `cut` is set. Output: `killed`, how many were; `count`, how many
  * records it came to, fewer than asked for after WEIR_KILL_MOST of them.
  */
 #define WEIR_KILL_MOST 1024
@@ -175,7 +175,7 @@ struct weir_kill {
 	__u32 backend_id;
 	struct weir_address client;
 	__be16 client_port;
-	__u16 zero;
+	__u16 marked;
 	__u32 killed;
 	__u32 zero2;
 };

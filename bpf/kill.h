@@ -27,7 +27,8 @@ static __always_inline int kill_takes(const struct weir_kill *filter, const stru
 {
 	struct weir_backend *backend = array_at(&backends, flow->backend_id);
 
-	return backend && (!filter->backend_id || filter->backend_id == flow->backend_id) &&
+	return backend && (!filter->marked || backend->cut) &&
+	       (!filter->backend_id || filter->backend_id == flow->backend_id) &&
 	       (!filter->service_id || filter->service_id == backend->service) &&
 	       kill_takes_client(filter, flow, record);
 }

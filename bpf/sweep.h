@@ -22,27 +22,37 @@ struct sweep_walk {
 	__u32 work;
 };
 
-/* How long a flow in state @control may be silent, in jiffies. */
-static __always_inline __u32 flow_timeout(union weir_flow_control control, __u32 backend_id)
+static __always_inline __u32 timeout_of(const struct weir_timeouts *timeouts,
+					union weir_flow_control control)
 {
-	struct weir_backend *backend = array_at(&backends, backend_id);
+	if (control.flags & WEIR_FLOW_UDP)
+		return control.state == WEIR_FLOW_ESTABLISHED ? timeouts->udp_established :
+								timeouts->udp;
+	if (control.state == WEIR_FLOW_ESTABLISHED)
+		return timeouts->tcp;
+	return control.state == WEIR_FLOW_HALF_OPEN ? timeouts->tcp_handshake : timeouts->tcp_close;
+}
+
+/*
+ * May a flow in state @control be silent for @idle jiffies? Most may by what all services allow: then its
+ * own one is not looked up, which is two cache lines of large tables.
+ */
+static __always_inline int may_be_silent(union weir_flow_control control, __u32 backend_id,
+					 __u32 idle)
+{
 	struct weir_runtime *runtime_ = WEIR_ONLY(runtime);
+	struct weir_backend *backend;
 	struct weir_service *service;
 
-	if (!backend || !runtime_)
+	if (!runtime_)
 		return 0;
 	if (control.state == WEIR_FLOW_QUARANTINE)
-		return runtime_->time_wait;
-	service = array_at(&services, backend->service);
-	if (!service)
-		return 0;
-	if (control.flags & WEIR_FLOW_UDP)
-		return control.state == WEIR_FLOW_ESTABLISHED ? service->timeouts.udp_established :
-								service->timeouts.udp;
-	if (control.state == WEIR_FLOW_ESTABLISHED)
-		return service->timeouts.tcp;
-	return control.state == WEIR_FLOW_HALF_OPEN ? service->timeouts.tcp_handshake :
-						      service->timeouts.tcp_close;
+		return idle <= runtime_->time_wait;
+	if (idle <= timeout_of(&runtime_->least, control))
+		return 1;
+	backend = array_at(&backends, backend_id);
+	service = backend ? array_at(&services, backend->service) : (void *)0;
+	return idle <= (service ? timeout_of(&service->timeouts, control) : 0);
 }
 
 /* Counts a live record: for the walk as a whole, and for its backend. */
@@ -116,7 +126,7 @@ static __always_inline int sweep_expire(struct weir_flow *flow, union weir_flow_
 	/* Signed: a packet on another CPU may have been here after our look at the clock. */
 	if ((__s32)idle < 0)
 		return 0;
-	if (idle <= flow_timeout(old, flow->backend_id) &&
+	if (may_be_silent(old, flow->backend_id, idle) &&
 	    !(old.state == WEIR_FLOW_QUARANTINE && records_scarce(record_family(id))))
 		return 0;
 	if (!sweep_end(flow, old, id))

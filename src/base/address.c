@@ -60,6 +60,11 @@ bool address_equal(const struct weir_address *a, const struct weir_address *b)
 	return !memcmp(a, b, sizeof(*a));
 }
 
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && address_equal(&a->address, &b->address);
+}
+
 static int parse_v4(const char *text, struct weir_address *ret)
 {
 	struct in_addr v4;

@@ -46,6 +46,7 @@ bool address_is_v4(const struct weir_address *address);
 bool address_is_zero(const struct weir_address *address);       /* ::, not ::ffff:0.0.0.0 */
 bool address_is_link_local(const struct weir_address *address); /* fe80::/10 */
 bool address_equal(const struct weir_address *a, const struct weir_address *b);
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
 /* "IPv4" or "IPv6". */
 const char *address_family_name(const struct weir_address *address);

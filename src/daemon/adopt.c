@@ -92,6 +92,7 @@ static int adopt_backend(struct daemon *daemon, uint32_t id)
 	backend->hop = entry->hop;
 	registry_join_hop(&daemon->registry, id, &daemon->hops.entries[entry->hop].first_backend);
 	adopt_source(daemon, backend, entry);
+	entry->cut = 0; /* as it was then; it may be another one's wish now */
 	/* Queues of free ports are made anew when ports run short. */
 	__atomic_store_n(&entry->port_queue, 0, __ATOMIC_RELEASE);
 	return 0;

@@ -36,20 +36,6 @@ static bool same_control(const struct config_control *a, const struct config_con
 	       a->mode == b->mode;
 }
 
-static uint32_t count_free(const struct registry *registry, bool of_services)
-{
-	uint32_t used = 0;
-
-	if (of_services) {
-		for (uint32_t id = 1; id <= registry->last_service; id++)
-			used += registry->services[id].used;
-		return registry->service_ids - 1 - used;
-	}
-	for (uint32_t id = 1; id <= registry->last_backend; id++)
-		used += registry->backends[id].used;
-	return registry->backend_ids - 1 - used;
-}
-
 static int check_flows(const char *key, uint32_t wanted, uint32_t room, struct error *error)
 {
 	if (wanted <= room)
@@ -61,25 +47,36 @@ static int check_flows(const char *key, uint32_t wanted, uint32_t room, struct e
 		key, wanted, room);
 }
 
+/* Are there ids for what is new? */
+static int check_ids(const struct daemon *daemon, const struct config *config, struct error *error)
+{
+	const struct registry *registry = &daemon->registry;
+	const struct datapath_sizes *sizes = &daemon->tables->sizes;
+	uint32_t services, backends;
+
+	registry_count_new(registry, config, &services, &backends);
+	if (services > registry->service_ids - 1 - registry->used_services)
+		return error_set(error, -E2BIG,
+				 "%u new services do not fit into the tables of %u; to make larger "
+				 "ones: weir detach --force, then start again (cuts connections)",
+				 services, sizes->services - 1);
+	if (backends > registry->backend_ids - 1 - registry->used_backends)
+		return error_set(error, -E2BIG,
+				 "%u new backends do not fit into the tables of %u; to make larger "
+				 "ones: weir detach --force, then start again (cuts connections)",
+				 backends, sizes->backends - 1);
+	return 0;
+}
+
 static int check_tables(const struct daemon *daemon, const struct config *config,
 			struct error *error)
 {
 	const struct config_limits *limits = &config->limits;
 	const struct datapath_sizes *sizes = &daemon->tables->sizes;
-	uint32_t services, backends;
-	int err;
+	int err = check_ids(daemon, config, error);
 
-	registry_count_new(&daemon->registry, config, &services, &backends);
-	if (services > count_free(&daemon->registry, true))
-		return error_set(error, -E2BIG,
-				 "%u new services do not fit into the tables of %u; to make larger "
-				 "ones: weir detach --force, then start again (cuts connections)",
-				 services, sizes->services - 1);
-	if (backends > count_free(&daemon->registry, false))
-		return error_set(error, -E2BIG,
-				 "%u new backends do not fit into the tables of %u; to make larger "
-				 "ones: weir detach --force, then start again (cuts connections)",
-				 backends, sizes->backends - 1);
+	if (err < 0)
+		return err;
 	if (registry_count_ranges(config) > sizes->port_ranges / 2)
 		return error_set(error, -E2BIG,
 				 "%zu ranges of ports do not fit into the table of %u; to make a "
@@ -182,12 +179,11 @@ static void leave(struct daemon *daemon, uint32_t id)
 	publish_mark(daemon, &daemon->registry.services[backend->service]);
 }
 
-/* A new backend, one that comes back, or one that goes on. */
-static int take_backend(struct daemon *daemon, uint32_t service,
+/* A new backend (@id 0), one that comes back, or one that goes on. */
+static int take_backend(struct daemon *daemon, uint32_t service, uint32_t id,
 			const struct config_backend *wanted, uint32_t *ret)
 {
 	struct registry *registry = &daemon->registry;
-	uint32_t id = registry_find_backend(registry, service, &wanted->endpoint);
 	bool is_new = !id, comes_back;
 	struct config_backend before;
 	struct backend *backend;
@@ -261,10 +257,13 @@ static int apply_backends(struct daemon *daemon, struct service *service,
 		old = NULL; /* still the service's */
 		return -ENOMEM;
 	}
+	for (size_t i = 0; i < wanted->backend_count; i++)
+		ids[i] = registry_find_backend_near(&daemon->registry, service, i,
+						    &wanted->backends[i].endpoint);
 	service->backends = ids;
 	service->backend_count = 0;
 	for (size_t i = 0; err == 0 && i < wanted->backend_count; i++) {
-		err = take_backend(daemon, service_id, &wanted->backends[i], &ids[i]);
+		err = take_backend(daemon, service_id, ids[i], &wanted->backends[i], &ids[i]);
 		if (err == 0)
 			service->backend_count++;
 	}
@@ -369,7 +368,25 @@ int apply_config(struct daemon *daemon, const struct config *config, struct erro
 						  "try again in a second" :
 						  "");
 	publish_slots(daemon);
+	publish_least_timeouts(daemon);
 	access_retire_old(&daemon->access, &daemon->grace);
+	daemon->tables->root->generation++;
+	return 0;
+}
+
+int apply_backends_of(struct daemon *daemon, const struct config_service *service,
+		      struct error *error)
+{
+	const struct config alone = { .services = (struct config_service *)service,
+				      .service_count = 1 };
+	int err = check_ids(daemon, &alone, error);
+
+	if (err < 0)
+		return err;
+	err = apply_service(daemon, service);
+	if (err < 0)
+		return error_set(error, err, "no room for the backends: %s", strerror(-err));
+	publish_slots(daemon);
 	daemon->tables->root->generation++;
 	return 0;
 }

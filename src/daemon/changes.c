@@ -52,11 +52,11 @@ static int parse_weight(const json_t *arguments, uint32_t *ret, struct error *er
 	return 0;
 }
 
-/* The overrides were changed from @before: applies them, or puts @before back. */
-static int make_it_so(struct daemon *daemon, struct overrides *before, bool check,
-		      struct error *error)
+/* The overrides of @service were changed from @before: applies them, or puts @before back. */
+static int make_it_so(struct daemon *daemon, const char *service, struct overrides *before,
+		      bool check, struct error *error)
 {
-	int err = reload_effective(daemon, check, error);
+	int err = reload_service(daemon, service, check, error);
 
 	if (err < 0) {
 		overrides_free(&daemon->overrides);
@@ -115,7 +115,7 @@ static int change(struct control_request *request, struct daemon *daemon, enum c
 		*overrides = before;
 		return err;
 	}
-	return make_it_so(daemon, &before, kind == CHANGE_ADD, error);
+	return make_it_so(daemon, service, &before, kind == CHANGE_ADD, error);
 }
 
 /* The backend as it is now, as the answer. */

@@ -223,6 +223,8 @@ static inline bool needs_source(const struct daemon *daemon, const struct backen
 /* publish.c: entries of the datapath's tables. */
 void publish_runtime(struct daemon *daemon, const struct config_limits *limits);
 void publish_service(struct daemon *daemon, uint32_t id);
+/* Of all services, those that are leaving included. Without it they only ever fall. */
+void publish_least_timeouts(struct daemon *daemon);
 /* Gives it a next hop, too. -ENOSPC: all ids of those are taken. */
 int publish_backend(struct daemon *daemon, uint32_t id);
 /* Its source address is nobody's business any more. */
@@ -246,6 +248,12 @@ int adopt_tables(struct daemon *daemon, struct error *error);
  * partly of @config: apply the one before again.
  */
 int apply_config(struct daemon *daemon, const struct config *config, struct error *error);
+/*
+ * The same for one service that runs, whose backends alone are others than before; @service must
+ * outlive the next call. On failure apply the one before again.
+ */
+int apply_backends_of(struct daemon *daemon, const struct config_service *service,
+		      struct error *error);
 /* Can that be done at all while the daemon runs? Else @error says what can. Changes nothing. */
 int apply_check(const struct daemon *daemon, const struct config *config, struct error *error);
 /* After each walk of the sweep: frees the ids of what has left and is empty, cuts what is over time. */
@@ -285,13 +293,16 @@ void checks_ramp(struct daemon *daemon, uint32_t id);
 
 /* reload.c: a configuration from the file while the daemon runs. */
 int reload_from_file(struct daemon *daemon, uint64_t confirm_ms, struct error *error);
-/* The file's configuration with the run-time changes on top; @check: they may be at odds with it. */
 /* What the file says now; *ret is dropped by the caller. */
 int reload_read(const struct daemon *daemon, struct config **ret, struct error *error);
 void reload_drop(struct config **config);
 /* Begins with @config, that of the file. */
 int reload_begin(struct daemon *daemon, const struct config *config, struct error *error);
-int reload_effective(struct daemon *daemon, bool check, struct error *error);
+/*
+ * The run-time changes of backends of this service are others than before: makes them what runs. @check: they
+ * may be at odds with the file. On failure nothing has changed.
+ */
+int reload_service(struct daemon *daemon, const char *name, bool check, struct error *error);
 void reload_free(struct daemon *daemon);
 int reload_confirm(struct daemon *daemon, struct error *error);
 int reload_rollback(struct daemon *daemon, struct error *error);

@@ -29,10 +29,20 @@ struct kill_job {
 	uint64_t killed;
 };
 
+/* A backend that is cut as a whole. */
+struct cut {
+	struct cut *next;
+	uint32_t backend_id;
+	uint32_t left; /* records that the walk has not come to since the backend was marked */
+};
+
 struct killer {
 	uv_timer_t timer;
 	int socket;            /* AF_PACKET: RSTs need the next hop's MAC address, not a route */
-	struct kill_job *jobs; /* the first one is under way */
+	struct kill_job *jobs; /* the first one is under way, once nothing is left to cut */
+	struct cut *cuts;
+	uint32_t place; /* of their walk, which goes round and round */
+	uint64_t killed;
 };
 
 /* A frame that is lost does no harm: the datapath answers what this side sends next. */
@@ -70,7 +80,8 @@ static bool takes(const struct daemon *daemon, const struct weir_kill *filter,
 {
 	uint32_t backend_id = flow->flow.backend_id;
 
-	return (!filter->backend_id || filter->backend_id == backend_id) &&
+	return (!filter->marked || daemon->tables->backends[backend_id].cut) &&
+	       (!filter->backend_id || filter->backend_id == backend_id) &&
 	       (!filter->service_id ||
 		filter->service_id == daemon->tables->backends[backend_id].service) &&
 	       (address_is_zero(&filter->client) ||
@@ -96,40 +107,98 @@ static void tell_ends(const struct daemon *daemon, const struct weir_kill *chunk
 	}
 }
 
-/* Returns whether @job is done. */
-static bool step(struct daemon *daemon, struct kill_job *job)
+/* Some records from @place on, at most @most. Returns how many it came to, or an error. */
+static int64_t step(struct daemon *daemon, const struct weir_kill *filter, uint32_t place,
+		    uint32_t most, uint64_t *killed)
 {
 	uint32_t began = (uint32_t)datapath_jiffies(daemon->datapath);
-	struct weir_kill chunk = job->filter;
+	struct weir_kill chunk = *filter;
 	int err;
 
-	chunk.first = records_id(daemon->tables, job->place, CHUNK, &chunk.count);
+	chunk.first = records_id(daemon->tables, place, most, &chunk.count);
 	err = datapath_kill(daemon->datapath, &chunk);
 	if (err < 0) {
 		log_error("connections could not be killed: %s", strerror(-err));
-		return true;
+		return err;
 	}
 	if (chunk.killed && daemon->killer->socket >= 0)
 		tell_ends(daemon, &chunk, began);
-	job->killed += chunk.killed;
-	job->place += chunk.count;
-	if (job->place < records_count(daemon->tables))
-		return false;
-	log_info("%llu connections killed", (unsigned long long)job->killed);
-	return true;
+	*killed += chunk.killed;
+	return chunk.count;
+}
+
+static void log_killed(uint64_t killed)
+{
+	log_info("%llu connections killed", (unsigned long long)killed);
+}
+
+static void step_job(struct daemon *daemon, struct killer *killer)
+{
+	struct kill_job *job = killer->jobs;
+	int64_t done = step(daemon, &job->filter, job->place, CHUNK, &job->killed);
+
+	if (done >= 0) {
+		job->place += done;
+		if (job->place < records_count(daemon->tables))
+			return;
+		log_killed(job->killed);
+	}
+	killer->jobs = job->next;
+	free(job);
+}
+
+/* The backend may have new flows that live. */
+static void end_cut(struct daemon *daemon, struct cut **link)
+{
+	struct cut *cut = *link;
+
+	*link = cut->next;
+	daemon->tables->backends[cut->backend_id].cut = 0;
+	free(cut);
+}
+
+static void step_cuts(struct daemon *daemon, struct killer *killer)
+{
+	const struct weir_kill filter = { .marked = 1 };
+	uint32_t most = CHUNK;
+	struct cut **link;
+	int64_t done;
+
+	for (const struct cut *cut = killer->cuts; cut; cut = cut->next)
+		if (cut->left < most)
+			most = cut->left;
+	done = step(daemon, &filter, killer->place, most, &killer->killed);
+	if (done >= 0)
+		killer->place = (killer->place + done) % records_count(daemon->tables);
+	for (link = &killer->cuts; *link;) {
+		(*link)->left -= done >= 0 ? (uint32_t)done : (*link)->left;
+		if ((*link)->left)
+			link = &(*link)->next;
+		else
+			end_cut(daemon, link);
+	}
+	if (killer->cuts)
+		return;
+	log_killed(killer->killed);
+	killer->killed = 0;
+}
+
+static void stop_if_idle(struct killer *killer)
+{
+	if (!killer->cuts && !killer->jobs)
+		uv_timer_stop(&killer->timer);
 }
 
 static void on_tick(uv_timer_t *timer)
 {
 	struct daemon *daemon = timer->data;
-	struct kill_job *job = daemon->killer->jobs;
+	struct killer *killer = daemon->killer;
 
-	if (!step(daemon, job))
-		return;
-	daemon->killer->jobs = job->next;
-	free(job);
-	if (!daemon->killer->jobs)
-		uv_timer_stop(timer);
+	if (killer->cuts)
+		step_cuts(daemon, killer);
+	else
+		step_job(daemon, killer);
+	stop_if_idle(killer);
 }
 
 /* Made when it is needed first. NULL: no memory. */
@@ -153,30 +222,76 @@ static struct killer *killer_of(struct daemon *daemon)
 	return killer;
 }
 
-void kill_flows(struct daemon *daemon, const struct weir_kill *filter)
+static bool add_job(struct killer *killer, const struct weir_kill *filter)
 {
-	struct killer *killer = killer_of(daemon);
 	struct kill_job *job = calloc(1, sizeof(*job));
 	struct kill_job **last;
 
-	if (!killer || !job) {
-		log_error("out of memory: connections are not killed");
-		free(job);
-		return;
-	}
+	if (!job)
+		return false;
 	job->filter = *filter;
 	for (last = &killer->jobs; *last; last = &(*last)->next)
 		;
 	*last = job;
+	return true;
+}
+
+/* From where the walk is now it goes round once more for this one. */
+static bool add_cut(struct daemon *daemon, struct killer *killer, uint32_t backend_id)
+{
+	struct cut *cut;
+
+	for (cut = killer->cuts; cut && cut->backend_id != backend_id; cut = cut->next)
+		;
+	if (!cut) {
+		cut = calloc(1, sizeof(*cut));
+		if (!cut)
+			return false;
+		cut->backend_id = backend_id;
+		cut->next = killer->cuts;
+		killer->cuts = cut;
+	}
+	cut->left = records_count(daemon->tables);
+	daemon->tables->backends[backend_id].cut = 1;
+	return true;
+}
+
+/* All flows of a backend, and not of some client alone. */
+static bool takes_backend(const struct daemon *daemon, const struct weir_kill *filter)
+{
+	const uint32_t service = filter->service_id;
+
+	return filter->backend_id && address_is_zero(&filter->client) && !filter->client_port &&
+	       (!service || service == daemon->tables->backends[filter->backend_id].service);
+}
+
+void kill_flows(struct daemon *daemon, const struct weir_kill *filter)
+{
+	struct killer *killer = killer_of(daemon);
+
+	if (!killer ||
+	    !(takes_backend(daemon, filter) ? add_cut(daemon, killer, filter->backend_id) :
+					      add_job(killer, filter))) {
+		log_error("out of memory: connections are not killed");
+		return;
+	}
 	if (!uv_is_active((uv_handle_t *)&killer->timer))
 		uv_timer_start(&killer->timer, on_tick, TICK_MS, TICK_MS);
 }
 
 void kill_forget_backend(struct daemon *daemon, uint32_t id)
 {
-	struct kill_job **link = daemon->killer ? &daemon->killer->jobs : NULL;
+	struct killer *killer = daemon->killer;
 
-	while (link && *link) {
+	if (!killer)
+		return;
+	for (struct cut **link = &killer->cuts; *link;) {
+		if ((*link)->backend_id == id)
+			end_cut(daemon, link);
+		else
+			link = &(*link)->next;
+	}
+	for (struct kill_job **link = &killer->jobs; *link;) {
 		struct kill_job *job = *link;
 
 		if (job->filter.backend_id != id) {
@@ -186,8 +301,7 @@ void kill_forget_backend(struct daemon *daemon, uint32_t id)
 		*link = job->next;
 		free(job);
 	}
-	if (daemon->killer && !daemon->killer->jobs)
-		uv_timer_stop(&daemon->killer->timer);
+	stop_if_idle(killer);
 }
 
 void kill_free(struct daemon *daemon)
@@ -196,6 +310,12 @@ void kill_free(struct daemon *daemon)
 
 	if (!killer)
 		return;
+	while (killer->cuts) {
+		struct cut *cut = killer->cuts;
+
+		killer->cuts = cut->next;
+		free(cut);
+	}
 	while (killer->jobs) {
 		struct kill_job *job = killer->jobs;
 

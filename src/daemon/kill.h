@@ -9,7 +9,8 @@ struct daemon;
 
 /*
  * Cuts the flows that @filter takes: its service, backend, client; zero fields take any. Returns at
- * once: this is done in steps from the loop, one call's filter after the other's. Both ends of a TCP
+ * once: this is done in steps from the loop, one call's filter after the other's, but all backends that
+ * are cut as a whole in one walk. Both ends of a TCP
  * connection are sent a RST, one each; whoever does not believe or get it gets another in answer to
  * whatever it sends, from the datapath. Flows that are made meanwhile may be cut too or not.
  */

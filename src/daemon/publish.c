@@ -43,10 +43,37 @@ void publish_runtime(struct daemon *daemon, const struct config_limits *limits)
 	runtime->time_wait = to_jiffies(daemon, TIME_WAIT_MS);
 }
 
+static uint32_t lesser(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static void lower(struct weir_timeouts *least, const struct weir_timeouts *timeouts)
+{
+	least->tcp = lesser(least->tcp, timeouts->tcp);
+	least->tcp_handshake = lesser(least->tcp_handshake, timeouts->tcp_handshake);
+	least->tcp_close = lesser(least->tcp_close, timeouts->tcp_close);
+	least->udp = lesser(least->udp, timeouts->udp);
+	least->udp_established = lesser(least->udp_established, timeouts->udp_established);
+}
+
+void publish_least_timeouts(struct daemon *daemon)
+{
+	struct weir_timeouts least;
+
+	/* All bits set: as long as can be. */
+	memset(&least, 0xff, sizeof(least));
+	for (uint32_t id = 1; id <= daemon->registry.last_service; id++)
+		if (daemon->registry.services[id].used)
+			lower(&least, &daemon->tables->services[id].timeouts);
+	daemon->tables->runtime->least = least;
+}
+
 void publish_service(struct daemon *daemon, uint32_t id)
 {
 	const struct config_service *config = daemon->registry.services[id].config;
 	struct weir_service *entry = &daemon->tables->services[id];
+	struct weir_timeouts timeouts;
 
 	entry->mode = config->mode;
 	entry->scheduler = config->scheduler;
@@ -59,13 +86,16 @@ void publish_service(struct daemon *daemon, uint32_t id)
 				  to_jiffies(daemon, config->affinity.timeout);
 	__atomic_store_n(&entry->access, access_id(daemon->registry.services[id].access),
 			 __ATOMIC_RELEASE);
-	entry->timeouts = (struct weir_timeouts){
+	timeouts = (struct weir_timeouts){
 		.tcp = to_jiffies(daemon, config->timeouts.tcp),
 		.tcp_handshake = to_jiffies(daemon, config->timeouts.tcp_handshake),
 		.tcp_close = to_jiffies(daemon, config->timeouts.tcp_close),
 		.udp = to_jiffies(daemon, config->timeouts.udp),
 		.udp_established = to_jiffies(daemon, config->timeouts.udp_established),
 	};
+	/* Never more than one of them. */
+	lower(&daemon->tables->runtime->least, &timeouts);
+	entry->timeouts = timeouts;
 	strcpy(daemon->tables->service_names[id].text, config->name);
 }
 

@@ -93,6 +93,16 @@ uint32_t registry_find_backend(const struct registry *registry, uint32_t service
 	return found ? *found - registry->backends : 0;
 }
 
+uint32_t registry_find_backend_near(const struct registry *registry, const struct service *service,
+				    size_t place, const struct endpoint *endpoint)
+{
+	const uint32_t id = place < service->backend_count ? service->backends[place] : 0;
+
+	if (id && endpoint_equal(&registry->backends[id].own.endpoint, endpoint))
+		return id;
+	return registry_find_backend(registry, registry_service_id(registry, service), endpoint);
+}
+
 int registry_adopt_service(struct registry *registry, uint32_t id, const char *name)
 {
 	struct service *service = &registry->services[id];
@@ -103,6 +113,7 @@ int registry_adopt_service(struct registry *registry, uint32_t id, const char *n
 		service->used = false;
 		return -ENOMEM;
 	}
+	registry->used_services++;
 	if (id > registry->last_service)
 		registry->last_service = id;
 	return 0;
@@ -124,6 +135,7 @@ int registry_adopt_backend(struct registry *registry, uint32_t id, uint32_t serv
 		return -ENOMEM;
 	}
 	registry->services[service].users++;
+	registry->used_backends++;
 	if (id > registry->last_backend)
 		registry->last_backend = id;
 	return 0;
@@ -164,6 +176,7 @@ void registry_drop_service(struct registry *registry, uint32_t id)
 
 	tdelete(service, &registry->names, compare_names);
 	free(service->backends);
+	registry->used_services--;
 	*service = (struct service){ 0 };
 }
 
@@ -173,6 +186,7 @@ void registry_drop_backend(struct registry *registry, uint32_t id)
 
 	tdelete(backend, &registry->endpoints, compare_endpoints);
 	registry->services[backend->service].users--;
+	registry->used_backends--;
 	*backend = (struct backend){ 0 };
 }
 
@@ -206,12 +220,12 @@ void registry_count_new(const struct registry *registry, const struct config *co
 	for (size_t i = 0; i < config->service_count; i++) {
 		const struct config_service *wanted = &config->services[i];
 		const struct service *service = registry_find_service(registry, wanted->name);
-		uint32_t id = service ? registry_service_id(registry, service) : 0;
 
 		*services += !service;
 		for (size_t j = 0; j < wanted->backend_count; j++)
-			*backends += !id || !registry_find_backend(registry, id,
-								   &wanted->backends[j].endpoint);
+			*backends += !service ||
+				     !registry_find_backend_near(registry, service, j,
+								 &wanted->backends[j].endpoint);
 	}
 }
 

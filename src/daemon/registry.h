@@ -68,6 +68,8 @@ struct registry {
 	uint32_t hashing_count; /* services that hash */
 	uint32_t last_service;  /* highest id that was ever used */
 	uint32_t last_backend;
+	uint32_t used_services; /* ids that are used */
+	uint32_t used_backends;
 	uint32_t next_service; /* id that was given last: the next one is tried after it */
 	uint32_t next_backend;
 	void *names;     /* tsearch() trees: services by name, */
@@ -89,6 +91,9 @@ struct service *registry_find_service(const struct registry *registry, const cha
 /* The id of a backend of @service, those that are leaving included; 0: none. */
 uint32_t registry_find_backend(const struct registry *registry, uint32_t service,
 			       const struct endpoint *endpoint);
+/* The same. It is quick if that is the backend at @place of @service. */
+uint32_t registry_find_backend_near(const struct registry *registry, const struct service *service,
+				    size_t place, const struct endpoint *endpoint);
 
 /*
  * Gives a free id to what has none yet. -ENOSPC: none is left. @name and

@@ -72,9 +72,50 @@ static int run_with(struct daemon *daemon, const struct config *file, bool check
 	return 0;
 }
 
-int reload_effective(struct daemon *daemon, bool check, struct error *error)
+/* Puts @wanted, which it takes, in the place of @live and makes it what runs, or leaves what runs. */
+static int run_service(struct daemon *daemon, struct config_service *live,
+		       struct config_service *wanted, bool check, struct error *error)
 {
-	return run_with(daemon, daemon->file, check, error);
+	struct config_service before = *live;
+	struct error other = {};
+	int err;
+
+	*live = *wanted;
+	err = check ? config_check(daemon->live, error) : 0;
+	if (err < 0) {
+		*live = before;
+		config_service_free(wanted);
+		return err;
+	}
+	err = apply_backends_of(daemon, live, error);
+	if (err == 0) {
+		daemon->registry.backend_count += live->backend_count - before.backend_count;
+		config_service_free(&before);
+		return 0;
+	}
+	*live = before;
+	if (apply_backends_of(daemon, live, &other) == 0)
+		config_service_free(wanted);
+	else /* what runs is partly of it: it stays in memory */
+		log_error("service %s: cannot go back to the backends before: %s", live->name,
+			  other.text);
+	return err;
+}
+
+int reload_service(struct daemon *daemon, const char *name, bool check, struct error *error)
+{
+	const struct config_service *file = config_find_service(daemon->file, name);
+	/* Run-time changes make and remove no service: each has its place in both. */
+	struct config_service *live = &daemon->live->services[file - daemon->file->services];
+	struct config_service wanted = {};
+	int err = config_service_copy(file, &wanted);
+
+	if (err == 0)
+		err = overrides_apply_service(&daemon->overrides, &wanted);
+	if (err == 0)
+		return run_service(daemon, live, &wanted, check, error);
+	config_service_free(&wanted);
+	return error_set(error, err, "out of memory");
 }
 
 struct first_error {

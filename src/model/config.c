@@ -141,6 +141,14 @@ struct config_service *config_add_service(struct config *config)
 	return services;
 }
 
+struct config_service *config_find_service(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->service_count; i++)
+		if (!strcmp(config->services[i].name, name))
+			return &config->services[i];
+	return NULL;
+}
+
 struct config_listen *config_service_add_listen(struct config_service *service)
 {
 	struct config_listen *listens;

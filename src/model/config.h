@@ -205,6 +205,9 @@ struct config_backend *config_service_add_backend(struct config_service *service
 struct config_ports *config_service_add_except(struct config_service *service);
 struct weir_address *config_add_snat_address(struct config *config);
 
+/* NULL: there is none of this name. */
+struct config_service *config_find_service(const struct config *config, const char *name);
+
 /* Live IPv6 flows that there may be: `flows_v6`, or else a quarter of `flows`. At least 1. */
 uint32_t config_flows_v6(const struct config_limits *limits);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "src/base/cleanup.h"
 #include "src/model/listen.h"
 #include "src/model/overrides.h"
 
@@ -19,19 +20,6 @@ void overrides_free(struct overrides *overrides)
 {
 	free(overrides->entries);
 	*overrides = (struct overrides){ .entries = NULL };
-}
-
-static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
-{
-	return a->port == b->port && address_equal(&a->address, &b->address);
-}
-
-static struct config_service *find_service(const struct config *config, const char *name)
-{
-	for (size_t i = 0; i < config->service_count; i++)
-		if (!strcmp(config->services[i].name, name))
-			return &config->services[i];
-	return NULL;
 }
 
 static struct config_backend *find_backend(const struct config_service *service,
@@ -110,7 +98,7 @@ static int find_subject(const struct overrides *overrides, const struct config *
 			const char *service, const struct endpoint *backend, struct subject *ret,
 			struct error *error)
 {
-	*ret = (struct subject){ .service = find_service(file, service) };
+	*ret = (struct subject){ .service = config_find_service(file, service) };
 	endpoint_format_any(backend, ret->text);
 	if (!ret->service)
 		return error_set(error, -ENOENT,
@@ -342,21 +330,64 @@ static void apply_change(const struct override *entry, struct config_service *se
 	service->backend_count--;
 }
 
+/* What was added comes first (@added): it may have a state and a weight. */
+static int apply_entry(const struct override *entry, struct config_service *service, bool added)
+{
+	if ((entry->key == OVERRIDE_ADDED) != added)
+		return 0;
+	if (added)
+		return apply_added(entry, service);
+	apply_change(entry, service);
+	return 0;
+}
+
+int overrides_apply_service(const struct overrides *overrides, struct config_service *service)
+{
+	int r = 0;
+
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; r == 0 && i < overrides->count; i++)
+			if (!strcmp(overrides->entries[i].service, service->name))
+				r = apply_entry(&overrides->entries[i], service, pass == 0);
+	return r;
+}
+
+static int compare_services(const void *left, const void *right)
+{
+	const struct config_service *const *a = left, *const *b = right;
+
+	return strcmp((*a)->name, (*b)->name);
+}
+
+static int compare_to_service(const void *name, const void *service)
+{
+	const struct config_service *const *other = service;
+
+	return strcmp(name, (*other)->name);
+}
+
 int overrides_apply(const struct overrides *overrides, struct config *config)
 {
-	/* What was added comes first: it may have a state and a weight. */
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; i < overrides->count; i++) {
-			const struct override *entry = &overrides->entries[i];
-			struct config_service *service = find_service(config, entry->service);
+	_cleanup_free_ struct config_service **sorted = NULL;
+	const size_t count = config->service_count;
+	struct config_service **found;
+	int r = 0;
 
-			if (!service || (entry->key == OVERRIDE_ADDED) != (pass == 0))
-				continue;
-			if (pass)
-				apply_change(entry, service);
-			else if (apply_added(entry, service) < 0)
-				return -ENOMEM;
+	if (!overrides->count)
+		return 0;
+	sorted = calloc(count + 1, sizeof(*sorted));
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = &config->services[i];
+	qsort(sorted, count, sizeof(*sorted), compare_services);
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; r == 0 && i < overrides->count; i++) {
+			found = bsearch(overrides->entries[i].service, sorted, count,
+					sizeof(*sorted), compare_to_service);
+			if (found)
+				r = apply_entry(&overrides->entries[i], *found, pass == 0);
 		}
 	}
-	return 0;
+	return r;
 }

@@ -58,3 +58,5 @@ void overrides_prune(struct overrides *overrides, const struct config *file);
 
 /* Applies all to @config, a copy of the file's. -ENOMEM. */
 int overrides_apply(const struct overrides *overrides, struct config *config);
+/* The same for one service alone. */
+int overrides_apply_service(const struct overrides *overrides, struct config_service *service);

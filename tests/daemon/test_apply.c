@@ -362,6 +362,8 @@ static void test_weights_and_limits(void **state)
 	assert_int_equal(memory.services[1].flags, WEIR_SERVICE_SILENT);
 	assert_int_equal(memory.services[1].timeouts.udp, 1000);
 	assert_int_equal(memory.runtime.reset_rate, 7);
+	assert_int_equal(memory.runtime.least.udp, 1000);
+	assert_int_equal(memory.runtime.least.tcp, memory.services[1].timeouts.tcp);
 }
 
 static void test_states(void **state)

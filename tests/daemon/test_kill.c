@@ -31,15 +31,17 @@ static struct {
 
 static struct weir_flow4 records[RECORDS];
 static struct weir_hop hops[8];
+static struct weir_backend backends[4];
 
 static const struct datapath_tables tables = {
 	.hops = hops,
+	.backends = backends,
 	.flows4 = records,
 	.records = { RECORDS },
 	.sizes = { .hops = 8 },
 };
 
-/* Stand-ins. This kills ESTABLISHED flows of the filter's backend. */
+/* Stand-ins. This kills ESTABLISHED flows of the filter's backend, or of those that are marked. */
 int datapath_kill(struct datapath *datapath, struct weir_kill *kill)
 {
 	uint32_t count = kill->count;
@@ -50,6 +52,7 @@ int datapath_kill(struct datapath *datapath, struct weir_kill *kill)
 		struct weir_flow4 *flow = &records[kill->first + kill->count];
 
 		if (flow->flow.control.state != WEIR_FLOW_ESTABLISHED ||
+		    (kill->marked && !backends[flow->flow.backend_id].cut) ||
 		    (kill->backend_id && kill->backend_id != flow->flow.backend_id))
 			continue;
 		flow->flow.control.state = WEIR_FLOW_KILLED;
@@ -99,6 +102,7 @@ static int setup(void **state)
 
 	memset(&seen, 0, sizeof(seen));
 	memset(records, 0, sizeof(records));
+	memset(backends, 0, sizeof(backends));
 	hop_set(1, 0x10, 3, WEIR_HOP_VALID);
 	hop_set(2, 0x20, 4, WEIR_HOP_VALID | WEIR_HOP_ON_LINK);
 	hop_set(3, 0x30, 5, WEIR_HOP_VALID);
@@ -133,6 +137,7 @@ static void establish(uint32_t id, uint32_t backend, uint16_t client_hop, uint16
 				  .client_hop = client_hop,
 				  .backend_hop = backend_hop },
 		.flow.backend_id = backend,
+		.flow.client_ports.source = htons(backend),
 		.client = { .source = htonl(id) },
 		.flow.client_mac = { 7, 7, 7, 7, 7, 7 },
 	};
@@ -191,8 +196,8 @@ static void test_in_steps(void **state)
 
 	for (uint32_t i = 0; i < 2 * WEIR_KILL_MOST; i++)
 		establish(i, 1 + i % 2, 1, 3);
-	kill_flows(daemon, &(struct weir_kill){ .backend_id = 2 });
-	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1 });
+	kill_flows(daemon, &(struct weir_kill){ .backend_id = 2, .client_port = htons(2) });
+	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1, .client_port = htons(1) });
 	uv_run(&daemon->loop, UV_RUN_ONCE);
 	assert_true(seen.frame_count <= 2 * WEIR_KILL_MOST);
 	uv_run(&daemon->loop, UV_RUN_DEFAULT);
@@ -203,6 +208,69 @@ static void test_in_steps(void **state)
 		assert_true(seen.calls[i].backend_id >= seen.calls[i + 1].backend_id);
 }
 
+static void cut(struct daemon *daemon, uint32_t backend)
+{
+	kill_flows(daemon, &(struct weir_kill){ .backend_id = backend });
+}
+
+/* However many backends are cut: each record is looked at once. */
+static void test_backends_are_cut_in_one_walk(void **state)
+{
+	struct daemon *daemon = *state;
+
+	for (uint32_t backend = 1; backend <= 3; backend++)
+		establish(10000 * backend, backend, 1, 3);
+	cut(daemon, 1);
+	cut(daemon, 3);
+	cut(daemon, 3);
+	assert_int_equal(backends[1].cut + backends[3].cut, 2);
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	assert_int_equal(seen.call_count, 3);
+	assert_int_equal(seen.calls[2].marked, 1);
+	assert_int_equal(seen.frame_count, 4);
+	assert_int_equal(records[20000].flow.control.state, WEIR_FLOW_ESTABLISHED);
+	assert_int_equal(backends[1].cut + backends[3].cut, 0); /* their new flows live */
+}
+
+/* The walk goes on where it is until it has been everywhere for this one, too. */
+static void test_a_backend_that_is_cut_later(void **state)
+{
+	struct daemon *daemon = *state;
+
+	establish(0, 2, 1, 3);
+	establish(39999, 1, 1, 3);
+	cut(daemon, 1);
+	uv_run(&daemon->loop, UV_RUN_ONCE);
+	cut(daemon, 2);
+	while (backends[1].cut)
+		uv_run(&daemon->loop, UV_RUN_ONCE);
+	assert_int_equal(records[39999].flow.control.state, WEIR_FLOW_KILLED);
+	assert_int_equal(records[0].flow.control.state, WEIR_FLOW_ESTABLISHED);
+	establish(39999, 1, 1, 3); /* a new one */
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	assert_int_equal(records[0].flow.control.state, WEIR_FLOW_KILLED);
+	assert_int_equal(records[39999].flow.control.state, WEIR_FLOW_ESTABLISHED);
+	assert_int_equal(backends[2].cut, 0);
+	assert_in_range(seen.call_count, 4, 5); /* by where it was when the second one came */
+}
+
+/* Those of a client or of another service are looked for one by one. */
+static void test_what_is_no_cut(void **state)
+{
+	struct daemon *daemon = *state;
+
+	backends[1].service = 5;
+	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1, .service_id = 4 });
+	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1, .client = { { 1 } } });
+	assert_int_equal(backends[1].cut, 0);
+	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1, .service_id = 5 });
+	assert_int_equal(backends[1].cut, 1);
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	assert_int_equal(seen.call_count, 9);
+	assert_int_equal(seen.calls[0].marked, 1); /* first */
+	assert_int_equal(seen.calls[3].service_id, 4);
+}
+
 static void test_failure_ends_it(void **state)
 {
 	struct daemon *daemon = *state;
@@ -211,6 +279,11 @@ static void test_failure_ends_it(void **state)
 	kill_flows(daemon, &(struct weir_kill){ 0 });
 	uv_run(&daemon->loop, UV_RUN_DEFAULT);
 	assert_int_equal(seen.call_count, 1);
+	cut(daemon, 1);
+	cut(daemon, 2);
+	uv_run(&daemon->loop, UV_RUN_DEFAULT);
+	assert_int_equal(seen.call_count, 2);
+	assert_int_equal(backends[1].cut + backends[2].cut, 0);
 }
 
 /* The id is another backend's now: its flows stay. */
@@ -221,15 +294,19 @@ static void test_a_backend_that_is_forgotten(void **state)
 	kill_forget_backend(daemon, 1);
 	establish(1, 1, 1, 3);
 	establish(2, 2, 1, 3);
-	for (uint32_t backend = 1; backend <= 2; backend++)
+	for (uint32_t backend = 1; backend <= 2; backend++) {
 		kill_flows(daemon, &(struct weir_kill){ .backend_id = backend });
+		kill_flows(daemon,
+			   &(struct weir_kill){ .backend_id = backend, .client_port = htons(5) });
+	}
 	kill_forget_backend(daemon, 1);
 	uv_run(&daemon->loop, UV_RUN_DEFAULT);
 	assert_int_equal(records[1].flow.control.state, WEIR_FLOW_ESTABLISHED);
 	assert_int_equal(records[2].flow.control.state, WEIR_FLOW_KILLED);
 	/* The last one of all. */
-	kill_flows(daemon, &(struct weir_kill){ .backend_id = 1 });
+	cut(daemon, 1);
 	kill_forget_backend(daemon, 1);
+	assert_int_equal(backends[1].cut, 0);
 	uv_run(&daemon->loop, UV_RUN_DEFAULT);
 	assert_int_equal(records[1].flow.control.state, WEIR_FLOW_ESTABLISHED);
 }
@@ -240,6 +317,7 @@ static void test_end_in_between(void **state)
 
 	kill_flows(daemon, &(struct weir_kill){ 0 });
 	kill_flows(daemon, &(struct weir_kill){ 0 });
+	cut(daemon, 1);
 	uv_run(&daemon->loop, UV_RUN_ONCE);
 }
 
@@ -249,6 +327,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_both_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody_else, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_in_steps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_backends_are_cut_in_one_walk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_backend_that_is_cut_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_no_cut, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failure_ends_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_backend_that_is_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_end_in_between, setup, teardown),

@@ -268,7 +268,11 @@ static void filters(void **state)
 	assert_int_equal(kill_all(world, (struct weir_kill){ .backend_id = web[2].backend_id }),
 			 2); /* in turn: those of both clients */
 	assert_false(talk_has_flow(&web[0]) || talk_has_flow(&web[2]));
-	assert_int_equal(kill_all(world, (struct weir_kill){ .service_id = WEB }), 1);
+	assert_int_equal(kill_all(world, (struct weir_kill){ .marked = 1 }), 0);
+	world->tables->backends[web[2].backend_id].cut = 1; /* has none left */
+	assert_int_equal(kill_all(world, (struct weir_kill){ .marked = 1 }), 0);
+	world->tables->backends[web[3].backend_id].cut = 1;
+	assert_int_equal(kill_all(world, (struct weir_kill){ .marked = 1 }), 1);
 	assert_flows(world, 0, 0, 0);
 }
 

@@ -23,16 +23,18 @@ static struct weir_sweep sweep(struct world *world)
 
 static void set_timeouts(struct world *world)
 {
-	uint32_t hz = world->tables->runtime->hz;
+	const uint32_t hz = world->tables->runtime->hz;
+	const struct weir_timeouts timeouts = {
+		.tcp = TCP_S * hz,
+		.tcp_handshake = HANDSHAKE_S * hz,
+		.tcp_close = CLOSE_S * hz,
+		.udp = UDP_S * hz,
+		.udp_established = UDP_ESTABLISHED_S * hz,
+	};
 
 	for (uint32_t id = WEB; id <= DNS; id++)
-		service_of(world, id)->timeouts = (struct weir_timeouts){
-			.tcp = TCP_S * hz,
-			.tcp_handshake = HANDSHAKE_S * hz,
-			.tcp_close = CLOSE_S * hz,
-			.udp = UDP_S * hz,
-			.udp_established = UDP_ESTABLISHED_S * hz,
-		};
+		service_of(world, id)->timeouts = timeouts;
+	world->tables->runtime->least = timeouts;
 }
 
 /* Silent for a little less than @seconds: stays. For a little more: goes. */
@@ -85,6 +87,25 @@ static void each_state_has_its_timeout(void **state)
 	talk_client(&talk, 0, 1);
 	assert_state(&talk, ESTABLISHED);
 	expires_after(&talk, UDP_ESTABLISHED_S);
+}
+
+/* Up to there nobody asks for those of the service; beyond it they count alone. */
+static void least_timeouts_come_first(void **state)
+{
+	struct talk talk = talk_tcp(*state, CLIENT, 40000);
+	struct world *world = *state;
+	struct weir_timeouts *least = &world->tables->runtime->least;
+
+	set_timeouts(world);
+	talk_establish(&talk);
+	flow_age(world, talk_flow(&talk), jiffies_of_ms(world, TCP_S * 1500));
+	least->tcp = jiffies_of_ms(world, TCP_S * 2000);
+	assert_int_equal(sweep(world).expired, 0);
+	*least = (struct weir_timeouts){ 0 };
+	assert_int_equal(sweep(world).expired, 1);
+	talk = talk_tcp(*state, CLIENT, 40000);
+	talk_establish(&talk);
+	expires_after(&talk, TCP_S);
 }
 
 /* Each packet, from either side, starts the time anew. */
@@ -298,6 +319,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		world_test(each_state_has_its_timeout),
+		world_test(least_timeouts_come_first),
 		world_test(packets_keep_it_alive),
 		world_test(last_seen_just_ahead_of_the_clock),
 		world_test(ids_rest_for_a_walk),

@@ -56,6 +56,14 @@ static struct config apply(struct fixture *f)
 
 	assert_int_equal(config_copy(&f->file, &config), 0);
 	assert_int_equal(overrides_apply(&f->overrides, &config), 0);
+	for (size_t i = 0; i < config.service_count; i++) {
+		struct config_service alone;
+
+		assert_int_equal(config_service_copy(&f->file.services[i], &alone), 0);
+		assert_int_equal(overrides_apply_service(&f->overrides, &alone), 0);
+		assert_service_equal(&alone, &config.services[i]);
+		config_service_free(&alone);
+	}
 	return config;
 }
 
@@ -181,7 +189,9 @@ static void test_no_memory(void **state)
 	assert_int_equal(f->overrides.count, 0);
 	assert_int_equal(CHANGE(overrides_add, &f->new, 3), 0);
 	assert_int_equal(config_copy(&f->file, &config), 0);
-	allocation_fail_at(1); /* 2 stand there: a third needs room */
+	allocation_fail_at(1);
+	assert_int_equal(overrides_apply(&f->overrides, &config), -ENOMEM);
+	allocation_fail_at(2); /* 2 stand there: a third needs room */
 	assert_int_equal(overrides_apply(&f->overrides, &config), -ENOMEM);
 	assert_int_equal(overrides_apply(&f->overrides, &config), 0);
 }
