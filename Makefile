@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
 .PHONY: all build deps deps-bench deps-long demo check check-long unit e2e bench bench-full \
-	lint format install clean help root
+	bench-plots lint format install clean help root
 
 all: build ## build build/weir (the default)
 
@@ -58,6 +58,9 @@ bench: root deps-bench build ## cost per packet, against nftables and HAProxy, a
 
 bench-full: root deps-bench build ## the same with more rounds (root)
 	@$(PYTHON) bench/run $(BUILD) --full --json $(BUILD)/bench.json
+
+bench-plots: ## plots and tables of doc/performance.md and README.md from what `make bench` has measured
+	@$(PYTHON) bench/publish $(BUILD)/bench.json
 
 lint: build ## format, static analysis, the project's own laws
 	@scripts/lint $(BUILD)

@@ -19,7 +19,7 @@ struct balancer_sizes {
 	uint32_t half_open;
 	uint32_t flows_v6;
 	uint32_t half_open_v6;
-	uint32_t sessions; /* of both families */
+	uint32_t sessions;       /* of both families */
 	uint32_t snat_addresses; /* the same */
 };
 

@@ -48,6 +48,8 @@ enum bench_target {
 	BENCH_NOTHING, /* the wrapper alone; subtracted from all others */
 	BENCH_PASS,
 	BENCH_BARE,
+	BENCH_LINE,
+	BENCH_PRIMITIVE,
 	BENCH_WEIR,
 	BENCH_TARGETS,
 };

@@ -8,18 +8,23 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/primitives.h"
 #include "bench/yardstick.h"
 #include "src/base/cleanup.h"
 
 /* How often each row is measured in one load, and how long each time. */
-#define BATCHES 5
-#define BATCH_NS 20e6
+#define BATCHES 4
+#define BATCH_NS 15e6
 
 /* Packets sent before the clock runs: at least until the branch predictors know the way. */
 #define WARM_LEAST 2000
 #define WARM_MOST 60000
 
 #define FLOOD_BATCH 20000
+
+/* Long enough for some thousand samples. */
+#define PROFILE_NS 0.5e9
+#define PROFILE_WARM 20000
 
 /* UDP flows are promoted by a packet more than a second after the first (design: promotion). */
 #define PROMOTION_NS 1100000000L
@@ -43,7 +48,8 @@ static int check_fate(const struct row *row, uint32_t packets, uint32_t verdict,
 	if (row->path->target == BENCH_WEIR && seen < packets - packets / 1000)
 		return error_set(error, -EPROTO, "%s: only %lu of %u packets went this way",
 				 row->path->name, (unsigned long)seen, packets);
-	if (row->path->target == BENCH_BARE && verdict != XDP_TX)
+	if ((row->path->target == BENCH_BARE || row->path->target == BENCH_LINE) &&
+	    verdict != XDP_TX)
 		return error_set(error, -EPROTO, "%s: the tuple was not found", row->path->name);
 	return 0;
 }
@@ -132,12 +138,57 @@ static int measure_growth(struct load *load, struct error *error)
 	return r;
 }
 
+static int profile_row(struct load *load, struct profiler *profiler, struct row *row)
+{
+	const struct path *path = row->path;
+	uint32_t verdict;
+	double ns;
+	int r;
+
+	r = traffic_run(&load->traffic, path->kind, row->group, path->target, PROFILE_WARM, &ns,
+			NULL);
+	if (!r)
+		r = profiler_start(profiler);
+	if (r)
+		return r;
+	r = traffic_run(&load->traffic, path->kind, row->group, path->target,
+			(uint32_t)(PROFILE_NS / ns), NULL, &verdict);
+	return r ? r : profiler_stop(profiler, &row->profile);
+}
+
+/* Where the time goes, with the fewest flows and with the most. */
+static int profile_rows(struct load *load, struct error *error)
+{
+	_cleanup_close_ int slow = balancer_slow_fd(load->datapath);
+	const struct profile_program programs[] = {
+		{ "wrapper", wrapper_program(load->wrapper) },
+		{ "bare", yardstick_bare(load->yardstick) },
+		{ "weir_xdp", datapath_xdp_fd(load->datapath) },
+		{ "weir_slow", slow },
+	};
+	struct profiler *profiler = NULL;
+	int r;
+
+	r = profiler_open(programs, sizeof(programs) / sizeof(programs[0]), &profiler);
+	for (size_t i = 0; i < load->plan->row_count && !r; i++) {
+		struct row *row = &load->plan->rows[i];
+
+		if (row->path->profiled &&
+		    (!row->group || row->group == load->plan->group_count - 1))
+			r = profile_row(load, profiler, row);
+	}
+	profiler_close(profiler);
+	return r ? error_set(error, r, "cannot take samples: %s", strerror(-r)) : 0;
+}
+
 static int set_targets(struct load *load, struct error *error)
 {
 	int r = wrapper_set_target(load->wrapper, BENCH_PASS, yardstick_pass(load->yardstick));
 
 	if (!r)
 		r = wrapper_set_target(load->wrapper, BENCH_BARE, yardstick_bare(load->yardstick));
+	if (!r)
+		r = wrapper_set_target(load->wrapper, BENCH_LINE, yardstick_line(load->yardstick));
 	if (!r)
 		r = wrapper_set_target(load->wrapper, BENCH_WEIR, datapath_xdp_fd(load->datapath));
 	if (r)
@@ -217,6 +268,10 @@ static int measure_load(struct load *load, const struct world *world, struct pro
 	r = open_flows(load, error);
 	if (!r)
 		r = measure_steady(load, error);
+	if (!r && plan->profiled)
+		r = primitives_measure(&load->traffic, load->number, error);
+	if (!r && plan->profiled && load->number == plan->loads - 1)
+		r = profile_rows(load, error);
 	return r ? r : measure_growth(load, error);
 }
 
@@ -267,4 +322,13 @@ int measure_plan(struct plan *plan, const struct path *paths, size_t path_count,
 	}
 	wrapper_close(wrapper);
 	return r;
+}
+
+void measure_clear(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->row_count; i++)
+		free(plan->rows[i].profile.spots);
+	free(plan->rows);
+	plan->rows = NULL;
+	plan->row_count = 0;
 }

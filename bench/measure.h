@@ -3,6 +3,7 @@
 
 #include "abi/reasons.h"
 #include "bench/balancer.h"
+#include "bench/profile.h"
 #include "bench/traffic.h"
 #include "bench/world.h"
 
@@ -28,13 +29,15 @@ struct path {
 	enum traffic_kind kind;
 	enum weir_reason reason; /* BENCH_WEIR: what each packet must meet */
 	bool flood;              /* each SYN pushes another half-open flow out */
+	bool profiled;           /* in the last load of a plan that is profiled */
 };
 
 /* A path with a number of flows. */
 struct row {
 	const struct path *path;
 	uint32_t group;
-	double ns[LOADS_MOST]; /* per packet, the wrapper included; the least of each load */
+	double ns[LOADS_MOST];  /* per packet, the wrapper included; the least of each load */
+	struct profile profile; /* where its time goes, if the path is profiled */
 };
 
 /* What is loaded together: tables of one size, groups of flows, and the paths that they go. */
@@ -44,8 +47,9 @@ struct plan {
 	uint32_t group_count;
 	bool families[WEIR_FAMILIES];
 	bool udp;
+	bool profiled;
 	uint32_t loads;
-	struct row *rows; /* made by measure_plan(), the caller frees them */
+	struct row *rows; /* made by measure_plan() */
 	size_t row_count;
 };
 
@@ -55,3 +59,5 @@ struct plan {
  */
 int measure_plan(struct plan *plan, const struct path *paths, size_t path_count,
 		 const struct world *world, struct program_sizes *sizes, struct error *error);
+/* Frees the rows. */
+void measure_clear(struct plan *plan);

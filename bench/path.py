@@ -1,16 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Section "path" of the bench: what a packet costs in weir's XDP programs, times the yardstick *bare*.
+"""Section "path" of the bench: what a packet costs in weir's XDP programs, times *bare*.
 
-The program build/bench/bench measures and prints raw numbers, one for each fresh load of all tables; here
-they become medians, ratios and targets.
+The program build/bench/bench measures and prints raw numbers, one for each fresh load of all
+tables; here they become medians, ratios and targets.
 """
 
 import json
 import statistics
 import subprocess
 
+import path_plots
 import section
+import where
 
 # Times bare with as many flows: path -> at most.
 ESTABLISHED = {"nat, to backend": 1.4, "nat, to client": 1.4, "dsr": 1.4, "ipip": 1.8,
@@ -52,26 +54,28 @@ def add_ratios(rows):
             row["ratio_to_ipv4"] = row["ns"]["median"] / ipv4["ns"]["median"]
 
 
-def limits(row):
-    """What is promised of a row in IPv4."""
-    if row["path"] in NEW:
-        return NEW[row["path"]]
+def limit(row):
+    """What is promised of a row, times bare; IPv6 is compared with IPv4."""
+    if row["family"] == 6 or row["flows"] == 1000:
+        return None
     if row["flows"] >= 1000000:
         return MILLION.get(row["path"])
-    return ESTABLISHED.get(row["path"])
+    return {**ESTABLISHED, **NEW}.get(row["path"])
+
+
+def name(row):
+    family = ", IPv6" if row["family"] == 6 else ""
+    return f'{row["path"]}{family}, {row["flows"]:,} flow{"s" if row["flows"] > 1 else ""}'
 
 
 def targets(rows):
-    found = []
-    for row in rows:
-        what = f'{row["path"]}, {row["flows"]:,} flow{"s" if row["flows"] > 1 else ""}'
-        if row["family"] == 4 and limits(row):
-            found.append(section.target(what, row["ratio"], "x bare", most=limits(row)))
-    for path in dict.fromkeys(row["path"] for row in rows if row["family"] == 6):
-        worst = max((row for row in rows if row["family"] == 6 and row["path"] == path),
-                    key=lambda row: row["ratio_to_ipv4"])
-        found.append(section.target(f'{path}, IPv6, {worst["flows"]:,} flows (the worst)',
-                                    worst["ratio_to_ipv4"], "x IPv4", most=IPV6))
+    found = [section.target(name(row), row["ratio"], "x bare", most=limit(row))
+             for row in rows if limit(row)]
+    for path in ESTABLISHED:
+        worst = max((row for row in rows if row["family"] == 6 and row["path"] == path and
+                     row["flows"] < 1000000), key=lambda row: row["ratio_to_ipv4"])
+        found.append(section.target(f"{name(worst)} (the worst)", worst["ratio_to_ipv4"],
+                                    "x IPv4", most=IPV6))
     return found
 
 
@@ -84,9 +88,19 @@ def measure(build, thorough, quick=False):
                           check=False)
     if done.returncode:
         raise section.Failure(done.stderr.strip())
-    result = json.loads(done.stdout)
+    return digest(json.loads(done.stdout))
+
+
+def digest(result):
+    """What the program has measured, with medians, ratios and targets."""
     add_ratios(result["rows"])
     result["targets"] = targets(result["rows"])
+    result["where"] = [where.analyse(row) for row in result["rows"] if row.get("profile")]
+    for row in result["rows"]:
+        row.pop("profile", None)
+        row.pop("wrapper_profile", None)
+    for primitive in result["primitives"]:
+        primitive["ns"] = statistics.median(primitive["ns"]) / primitive["times"]
     return result
 
 
@@ -122,13 +136,17 @@ def family_table(rows, family):
     return section.columns(lines)
 
 
+def loads_text(rows):
+    loads = sorted({(row["flows"], row["loads"]) for row in rows})
+    return "Loads: " + ", ".join(f"{n} with {flows:,}" for flows, n in loads) + " flows."
+
+
 def table(result):
     rows = result["rows"]
-    loads = sorted({(row["flows"], row["loads"]) for row in rows})
     text = [
-        "ns a packet: median of several fresh loads of all tables, interleaved, without the wrapper",
-        "that makes the frames; spread: least and most; x bare: times parse + one LRU lookup + send,",
-        "with as many flows. Loads: " + ", ".join(f"{n} with {flows:,}" for flows, n in loads) + " flows.",
+        "ns a packet: median of several fresh loads of all tables, interleaved, without the",
+        "wrapper that makes the frames; spread: least and most; x bare: times parse + one LRU",
+        "lookup + send, with as many flows. " + loads_text(rows),
         "",
     ]
     for family in (4, 6):
@@ -138,7 +156,60 @@ def table(result):
     for name, program in result["programs"].items():
         sizes.append((name, f'{program["verified_instructions"]:,}',
                       f'{program["jited_bytes"]:,} B'))
-    return "\n".join(text) + "\n" + section.columns(sizes)
+    return "\n\n".join(["\n".join(text) + "\n" + section.columns(sizes), where.table(result)])
+
+
+def best_worst(row):
+    ns = row["ns"]
+    return f'{ns["median"]:.1f} ({ns["least"]:.0f}-{ns["most"]:.0f})'
+
+
+def markdown_table(rows, family):
+    """One line for each path: ns (least-most) and the ratio for each number of flows."""
+    counts = sorted({row["flows"] for row in rows})
+    lines = [[f"IPv{family}", *(f"{count:,} flow{'s' if count > 1 else ''}" for count in counts)]]
+    for path in dict.fromkeys(row["path"] for row in rows
+                              if row["family"] == family or row["path"] == "bare"):
+        line = [path]
+        for count in counts:
+            row = (yardstick(rows, family, count) if path == "bare" else
+                   find(rows, path, family, count))
+            line.append(f'{best_worst(row)} **{row["ratio"]:.2f}**' if row else "")
+        lines.append(line)
+    return section.markdown(lines)
+
+
+def texts(result):
+    rows = result["rows"]
+    sizes = [["program", "verified instructions", "machine code"]]
+    for name, program in result["programs"].items():
+        sizes.append([name, f'{program["verified_instructions"]:,}',
+                      f'{program["jited_bytes"]:,} B'])
+    return {
+        "ipv4": markdown_table(rows, 4),
+        "ipv6": markdown_table(rows, 6),
+        "loads": loads_text(rows),
+        "programs": section.markdown(sizes),
+        "groups": section.markdown(where.group_rows(result["where"])),
+        "top": section.markdown(where.top_rows(result["where"]), left=3),
+        "primitives": section.markdown(where.primitive_rows(result["primitives"])),
+        "short": section.markdown(short_rows(rows)),
+    }
+
+
+def short_rows(rows):
+    """Times bare, for the first look: one line for each path."""
+    counts = sorted({row["flows"] for row in rows})
+    lines = [["times *bare*, IPv4", *(f"{count:,} flow{'s' if count > 1 else ''}"
+                                      for count in counts), "target"]]
+    for path, limit in {**ESTABLISHED, **NEW}.items():
+        cells = [find(rows, path, 4, count) for count in counts]
+        lines.append([path, *(f'{row["ratio"]:.2f}' if row else "" for row in cells), limit])
+    return lines
+
+
+def plots(result, directory):
+    path_plots.draw(result, directory, ESTABLISHED, NEW)
 
 
 def parse():

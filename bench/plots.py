@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What all plots share: one look, on a white page and on a dark one.
 
-A script for gnuplot that sets no terminal, no output and no colours of its own but those of COLOURS (as
-"rgb '...'") is made into an SVG whose ink and paper follow the reader's choice of a light or dark screen.
+A script for gnuplot that sets no terminal, no output and no colours but those of COLOURS (as
+"rgb '...'") is made into an SVG whose ink and paper follow the reader's choice of a light or a dark
+screen.
 """
 
 import pathlib
@@ -11,16 +12,20 @@ import subprocess
 
 import section
 
-# Told apart by people who see colours otherwise, and readable on both papers (Okabe and Ito's, less pale).
+# Told apart by people who see colours otherwise, readable on both papers: much as Okabe and Ito's.
 COLOURS = {
     "blue": "#0a7fc4",
     "orange": "#e08a00",
     "green": "#009e73",
     "red": "#d55e00",
     "purple": "#b86a98",
-    "sky": "#3fa7d6",
+    "sky": "#56b4e9",
+    "yellow": "#c8b400",
+    "brown": "#8c6d46",
     "grey": "#808890",
 }
+
+FONTS = "Helvetica,Arial,sans-serif"
 
 INK = "#24292f"
 FAINT = "#c8ccd1"
@@ -37,6 +42,7 @@ set title textcolor rgb '{INK}' font ',17' offset 0,-0.2
 set xlabel textcolor rgb '{INK}'
 set ylabel textcolor rgb '{INK}'
 set style fill solid 0.9 noborder
+set errorbars small linecolor rgb '{COLOURS["grey"]}' linewidth 1.5
 set boxwidth 0.8 relative
 set encoding utf8
 set datafile separator '\\t'
@@ -56,7 +62,7 @@ def forms(text, colour):
 
 
 def follow_screen(text):
-    """Gives ink and paper other colours on a dark screen; whoever knows no style sheets sees the light ones."""
+    """Ink and paper get other colours on a dark screen, where the viewer knows style sheets."""
     rules = "".join(f'[{what}="{form}"]{{{what}:{dark}}}' for colour, dark in DARK.items()
                     for form in forms(text, colour) for what in ("stroke", "fill"))
     style = f"<style>@media(prefers-color-scheme:dark){{{rules}}}</style>\n"
@@ -73,4 +79,5 @@ def svg(path: pathlib.Path, script: str, width=880, height=440):
         raise section.Failure("gnuplot is missing: scripts/install-deps.sh bench") from error
     if done.returncode or "<svg" not in done.stdout:
         raise section.Failure(f"gnuplot: {path.name}: {done.stderr.strip()}")
-    path.write_text(follow_screen(done.stdout), encoding="utf-8")
+    text = done.stdout.replace('font-family="Helvetica"', f'font-family="{FONTS}"')
+    path.write_text(follow_screen(text), encoding="utf-8")

@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "bench/primitives.h"
 
 static const char *const target_names[BENCH_TARGETS] = {
-	[BENCH_NOTHING] = "wrapper",
-	[BENCH_PASS] = "pass",
-	[BENCH_BARE] = "bare",
-	[BENCH_WEIR] = "weir",
+	[BENCH_NOTHING] = "wrapper",     [BENCH_PASS] = "pass", [BENCH_BARE] = "bare",
+	[BENCH_LINE] = "one cache line", [BENCH_WEIR] = "weir",
 };
 
 /* The row of the wrapper alone, doing the same work for the same flows. */
@@ -33,16 +34,53 @@ static json_t *numbers(const double *values, uint32_t count)
 	return array;
 }
 
+/* As arrays: program, file, line, samples; or of the kernel: address, samples. */
+static json_t *profile_json(const struct profile *profile)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < profile->count; i++) {
+		const struct profile_spot *spot = &profile->spots[i];
+		char address[32];
+
+		snprintf(address, sizeof(address), "%lx", (unsigned long)spot->address);
+		json_array_append_new(
+			array, spot->file[0] ? json_pack("[s, s, i, i]", spot->program, spot->file,
+							 (int)spot->line, (int)spot->samples) :
+					       json_pack("[s, i]", address, (int)spot->samples));
+	}
+	return array;
+}
+
 static json_t *row_json(size_t number, const struct plan *plan, const struct row *row)
 {
 	const struct path *path = row->path;
 	bool ipv6 = traffic_is_ipv6(path->kind);
 
-	return json_pack("{si, ss, ss, si, si, si, so, so}", "plan", (int)number, "path",
+	json_t *json;
+
+	json = json_pack("{si, ss, ss, si, si, si, so, so}", "plan", (int)number, "path",
 			 path->name, "program", target_names[path->target], "family", ipv6 ? 6 : 4,
 			 "flows", (int)plan->group_size[row->group], "frame_bytes",
 			 ipv6 ? BENCH_FRAME6 : BENCH_FRAME, "raw_ns", numbers(row->ns, plan->loads),
 			 "wrapper_ns", numbers(wrapper_of(plan, row)->ns, plan->loads));
+	if (row->profile.count) {
+		json_object_set_new(json, "profile", profile_json(&row->profile));
+		json_object_set_new(json, "wrapper_profile",
+				    profile_json(&wrapper_of(plan, row)->profile));
+	}
+	return json;
+}
+
+static json_t *primitives_json(uint32_t loads)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < PRIMITIVES; i++)
+		json_array_append_new(array, json_pack("{ss, si, so}", "name", primitives[i].name,
+						       "times", (int)primitives[i].times, "ns",
+						       numbers(primitives[i].ns, loads)));
+	return array;
 }
 
 static json_t *program_json(const struct program_size *size)
@@ -62,10 +100,10 @@ int report_write(const struct program_sizes *sizes, const struct plan *plans, si
 			if (plans[i].rows[j].path->target != BENCH_NOTHING)
 				json_array_append_new(rows,
 						      row_json(i, &plans[i], &plans[i].rows[j]));
-	document = json_pack("{s{so, so, so, so}, so}", "programs", "weir_xdp",
+	document = json_pack("{s{so, so, so, so}, so, so}", "programs", "weir_xdp",
 			     program_json(&sizes->xdp), "weir_slow", program_json(&sizes->slow),
 			     "bare", program_json(&sizes->bare), "pass", program_json(&sizes->pass),
-			     "rows", rows);
+			     "rows", rows, "primitives", primitives_json(plans[0].loads));
 	if (!document)
 		return -ENOMEM;
 	r = json_dumpf(document, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(6));

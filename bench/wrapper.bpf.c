@@ -121,6 +121,12 @@ static __always_inline int run_target(struct xdp_md *ctx)
 	case BENCH_BARE:
 		bpf_tail_call_static(ctx, &targets, BENCH_BARE);
 		break;
+	case BENCH_LINE:
+		bpf_tail_call_static(ctx, &targets, BENCH_LINE);
+		break;
+	case BENCH_PRIMITIVE:
+		bpf_tail_call_static(ctx, &targets, BENCH_PRIMITIVE);
+		break;
 	case BENCH_WEIR:
 		bpf_tail_call_static(ctx, &targets, BENCH_WEIR);
 		break;

@@ -80,6 +80,11 @@ struct bench_state *wrapper_state(struct wrapper *wrapper)
 	return &wrapper->skeleton->bss->state;
 }
 
+int wrapper_program(const struct wrapper *wrapper)
+{
+	return bpf_program__fd(wrapper->skeleton->progs.bench_wrapper);
+}
+
 int wrapper_set_target(struct wrapper *wrapper, enum bench_target target, int program)
 {
 	uint32_t key = target, value = (uint32_t)program;
@@ -99,7 +104,7 @@ static double cpu_time_ns(void)
 int wrapper_run(struct wrapper *wrapper, enum bench_target target, uint32_t packets, double *ns,
 		uint32_t *verdict)
 {
-	int program = bpf_program__fd(wrapper->skeleton->progs.bench_wrapper);
+	int program = wrapper_program(wrapper);
 	uint32_t length = wrapper->skeleton->bss->state.length;
 	struct xdp_md context = { .data_end = length, .ingress_ifindex = wrapper->ifindex };
 	uint8_t frame[BENCH_FRAME6] = {};

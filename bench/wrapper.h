@@ -22,6 +22,9 @@ struct bench_tuple *wrapper_tuples(struct wrapper *wrapper);
 /* What the next frame is made of: set it before a run; it moves on with each frame. */
 struct bench_state *wrapper_state(struct wrapper *wrapper);
 
+/* The program itself, an fd. */
+int wrapper_program(const struct wrapper *wrapper);
+
 /* Puts @program in the place of @target; BENCH_NOTHING has its own already. */
 int wrapper_set_target(struct wrapper *wrapper, enum bench_target target, int program);
 

@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi/flow.h"
+#include "abi/hash.h"
 
 /*
  * What no load balancer can do without, written as fast as it can be written: the parse of an IPv4/TCP
@@ -21,6 +22,19 @@ struct {
 	__type(key, struct weir_tuple4);
 	__type(value, __u64);
 } yardstick_flows SEC(".maps");
+
+/* As a table of records would be, one cache line each. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(
+		value, struct { __u64 words[8]; });
+} yardstick_lines SEC(".maps");
+
+__u32 yardstick_line_count;
+volatile __u64 yardstick_zero; /* all that was ever read */
 
 static __always_inline int parse(struct xdp_md *ctx, struct weir_tuple4 *tuple)
 {
@@ -49,6 +63,29 @@ int yardstick_bare(struct xdp_md *ctx)
 
 	if (!parse(ctx, &tuple) || !bpf_map_lookup_elem(&yardstick_flows, &tuple))
 		return XDP_DROP;
+	return XDP_TX;
+}
+
+/*
+ * Parses and reads the line of this flow, wherever in the table it may be. Which one depends on what the packet before
+ * has read, so that the processor cannot begin before that one is done: what it costs to wait for memory.
+ */
+SEC("xdp.frags")
+int yardstick_line(struct xdp_md *ctx)
+{
+	struct weir_tuple4 tuple;
+	volatile __u64 *line;
+	__u32 place;
+
+	if (!parse(ctx, &tuple))
+		return XDP_DROP;
+	place = weir_hash_scale(weir_hash_mix((__u64)tuple.source << 16 | tuple.source_port) +
+					yardstick_zero,
+				yardstick_line_count);
+	line = bpf_map_lookup_elem(&yardstick_lines, &place);
+	if (!line)
+		return XDP_DROP;
+	yardstick_zero = *line;
 	return XDP_TX;
 }
 

@@ -27,7 +27,11 @@ int yardstick_open(uint32_t entries, struct yardstick **ret, struct error *error
 	if (!r)
 		r = bpf_map__set_max_entries(yardstick->skeleton->maps.yardstick_flows, entries);
 	if (!r)
+		r = bpf_map__set_max_entries(yardstick->skeleton->maps.yardstick_lines, entries);
+	if (!r) {
+		yardstick->skeleton->bss->yardstick_line_count = entries;
 		r = yardstick_bpf__load(yardstick->skeleton);
+	}
 	if (r) {
 		yardstick_close(yardstick);
 		return error_set(error, r, "cannot load the yardsticks: %s", strerror(-r));
@@ -67,4 +71,9 @@ int yardstick_bare(const struct yardstick *yardstick)
 int yardstick_pass(const struct yardstick *yardstick)
 {
 	return bpf_program__fd(yardstick->skeleton->progs.yardstick_pass);
+}
+
+int yardstick_line(const struct yardstick *yardstick)
+{
+	return bpf_program__fd(yardstick->skeleton->progs.yardstick_line);
 }

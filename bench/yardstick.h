@@ -9,7 +9,7 @@
 /* The yardsticks (yardstick.bpf.c), loaded fresh each time like what they are compared with. */
 struct yardstick;
 
-/* @entries: size of the table that bare looks into. */
+/* @entries: size of the tables that bare and line look into. */
 int yardstick_open(uint32_t entries, struct yardstick **ret, struct error *error);
 void yardstick_close(struct yardstick *yardstick); /* NULL is allowed */
 
@@ -18,3 +18,4 @@ int yardstick_add(struct yardstick *yardstick, const struct bench_tuple *tuple);
 
 int yardstick_bare(const struct yardstick *yardstick);
 int yardstick_pass(const struct yardstick *yardstick);
+int yardstick_line(const struct yardstick *yardstick);
