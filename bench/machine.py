@@ -49,6 +49,7 @@ def describe(build):
         "kernel": os.uname().release,
         "compiler": compiler(build),
         "mitigations": mitigations(),
+        "load": os.getloadavg()[0],
     }
 
 
@@ -60,4 +61,5 @@ def lines(machine):
         f'{machine["processor"]}, {machine["cpus"]} {kind}, {machine["memory_gib"]} GiB, '
         f'Linux {machine["kernel"]}, {machine["compiler"]}',
         f"mitigations: {concerns or 'none needed'}",
+        f'load when it began: {machine["load"]:.2f}',
     ]

@@ -101,17 +101,18 @@ def test_a_plot_follows_the_screen(tmp_path):
         plots.svg(tmp_path / "broken.svg", "plot nonsense(\n")
 
 
-def test_a_failed_section_does_not_cost_the_others(tmp_path):
-    """The build has no bench: the section says so, and the rest is written."""
+@pytest.mark.parametrize("status, said", [(1, "path: bench: broken"), (0, "JSONDecodeError")])
+def test_a_failed_section_does_not_cost_the_others(tmp_path, status, said):
+    """The bench fails, or says what nobody expects: the rest is written."""
     (tmp_path / "bench").mkdir()
     program = tmp_path / "bench" / "bench"
     program.write_text("#!/bin/sh\n[ \"$1\" = --compiler ] && exec echo clang\n"
-                       "echo 'bench: broken' >&2\nexit 1\n")
+                       f"echo 'bench: broken' >&2\nexit {status}\n")
     program.chmod(0o755)
     done = subprocess.run([ROOT / "bench" / "run", tmp_path, "--section", "path", "--json",
                            tmp_path / "numbers.json"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "path: bench: broken" in done.stderr
+    assert said in done.stderr
     assert json.loads((tmp_path / "numbers.json").read_text())["sections"] == {}
 
 
