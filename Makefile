@@ -11,8 +11,8 @@ MAKEFLAGS += --no-print-directory
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL:
-.PHONY: all build deps deps-bench deps-long demo check check-long unit e2e bench bench-full \
-	bench-plots lint format install clean help root
+.PHONY: all build deps deps-bench deps-long demo check check-long unit gate gate-record e2e bench \
+	bench-full bench-plots lint format install clean help root
 
 all: build ## build build/weir (the default)
 
@@ -37,7 +37,7 @@ root:
 demo: root deps build ## show weir at work: five hosts, every scheduler (root)
 	@lab/demo
 
-check: root deps build lint unit e2e ## all checks and tests (root)
+check: root deps build lint unit gate e2e ## all checks and tests (root)
 	@echo "check: everything passed"
 
 check-long: deps-long check ## the same, and what takes minutes: ten million packets on two CPUs and more (root)
@@ -49,6 +49,12 @@ unit: root build
 
 e2e: root build
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 tests/e2e
+
+gate: root build ## have instruction counts grown by more than 10 %? (root)
+	@tests/gate/gate $(BUILD)
+
+gate-record: root build ## take today's instruction counts as the ones to keep to (root)
+	@tests/gate/gate $(BUILD) --record
 
 deps-bench deps-long:
 	@scripts/install-deps.sh $(@:deps-%=%)
@@ -76,4 +82,4 @@ clean: ## remove what was built
 	@rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

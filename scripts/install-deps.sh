@@ -9,7 +9,8 @@ set -euo pipefail
 build=(gcc make libc6-dev linux-libc-dev meson ninja-build pkg-config clang-14 bpftool libbpf-dev
 	libuv1-dev libjansson-dev libmnl-dev libyaml-dev libcurl4-openssl-dev libcap-ng-dev)
 lab=(iproute2 ethtool util-linux procps nginx-light openssl curl python3)
-tests=(libcmocka-dev libclang-rt-14-dev python3-pytest python3-pytest-xdist python3-scapy traceroute)
+tests=(libcmocka-dev libclang-rt-14-dev python3-pytest python3-pytest-xdist python3-scapy traceroute
+	valgrind)
 lint=(clang-format-14 clang-tidy-14 shellcheck scdoc mandoc)
 bench=(haproxy nftables wrk gnuplot-nox)
 long=(clang-16 clang-19 qemu-system-x86 seabios busybox-static cpio)
