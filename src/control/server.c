@@ -37,6 +37,7 @@ struct control_request {
 	bool answering; /* the line has been read */
 	bool accepted;  /* {"ok": true} was queued */
 	bool held;
+	bool deferred;
 	bool broken;   /* a document is missing: the end must not look like one */
 	bool paused;   /* the stream asked for other work to be done first */
 	bool finished; /* close when everything is written */
@@ -154,7 +155,7 @@ static void request_fail(struct control_request *request, const char *text)
 	char plain[sizeof(((struct error *)NULL)->text)];
 
 	request_stop_stream(request);
-	request->held = false;
+	request->held = request->deferred = false;
 	request->gone = NULL;
 	request->finished = true;
 	if (request->accepted)
@@ -351,14 +352,14 @@ static void request_run(struct control_request *request, size_t length)
 	else
 		code = error_set(&error, -EINVAL, "the request is not JSON: %s (column %d)",
 				 json_error.text, json_error.column);
-	if (request->closing)
+	if (request->closing || request->finished)
 		return;
 	if (code < 0) {
 		request_fail(request, error.text);
 		code = 0;
 	} else if (request->held || request->next) {
 		code = request_accept(request);
-	} else {
+	} else if (!request->deferred) {
 		code = request_complete(request);
 	}
 	if (code < 0 || request_pump(request) < 0)
@@ -553,6 +554,30 @@ void control_hold(struct control_request *request, void (*gone)(struct control_r
 	request->held = true;
 	request->gone = gone;
 	request->gone_user = user;
+}
+
+void control_defer(struct control_request *request, void (*gone)(struct control_request *, void *),
+		   void *user)
+{
+	if (request->closing)
+		return;
+	request->deferred = true;
+	request->gone = gone;
+	request->gone_user = user;
+}
+
+void control_finish(struct control_request *request, const struct error *error)
+{
+	int code = 0;
+
+	request->deferred = false;
+	request->gone = NULL;
+	if (error)
+		request_fail(request, error->text);
+	else
+		code = request_complete(request);
+	if (code < 0 || request_pump(request) < 0)
+		request_close(request);
 }
 
 int control_push(struct control_request *request, json_t *document)

@@ -26,8 +26,8 @@ struct control_command {
 	/*
 	 * Answers with control_reply(), then returns 0; or returns a negative errno with @error
 	 * filled before anything was sent. @arguments is borrowed. A command that goes on (trace)
-	 * calls control_hold() and later control_push(). @request is valid until run() returns,
-	 * or, once held, until @gone was called.
+	 * calls control_hold() and later control_push(), one that takes its time control_defer().
+	 * @request is valid until run() returns, or, once held or deferred, until @gone was called.
 	 */
 	int (*run)(struct control_request *request, const json_t *arguments, void *user,
 		   struct error *error);
@@ -67,6 +67,13 @@ int control_reply_stream(struct control_request *request, json_t *(*next)(void *
  */
 void control_hold(struct control_request *request, void (*gone)(struct control_request *, void *),
 		  void *user);
+/*
+ * The answer comes later: control_finish() ends the request, after control_reply() or with what went wrong
+ * (NULL: nothing). Unless the client left before, then @gone was called and the request must not be touched.
+ */
+void control_defer(struct control_request *request, void (*gone)(struct control_request *, void *),
+		   void *user);
+void control_finish(struct control_request *request, const struct error *error);
 /*
  * For a held connection: like control_reply(). Drops the document if the client reads too slowly
  * (-EAGAIN).

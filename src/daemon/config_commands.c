@@ -8,7 +8,7 @@
 
 #define CONFIRM_MOST_S (24 * 3600)
 
-static int reply_generation(struct control_request *request, struct daemon *daemon)
+int config_reply_generation(struct control_request *request, struct daemon *daemon)
 {
 	control_reply(request, json_pack("{s:I}", "generation",
 					 (json_int_t)daemon->tables->root->generation));
@@ -20,14 +20,11 @@ int config_reload(struct control_request *request, const json_t *arguments, void
 {
 	const json_t *confirm = json_object_get(arguments, "confirm");
 	json_int_t seconds = json_integer_value(confirm);
-	struct daemon *daemon = user;
-	int err;
 
 	if (confirm && (!json_is_integer(confirm) || seconds < 1 || seconds > CONFIRM_MOST_S))
 		return error_set(error, -EINVAL, "confirm: expected 1 to %d seconds",
 				 CONFIRM_MOST_S);
-	err = reload_from_file(daemon, seconds * 1000, error);
-	return err < 0 ? err : reply_generation(request, daemon);
+	return reload_from_file(user, seconds * 1000, request, error);
 }
 
 int config_confirm(struct control_request *request, const json_t *arguments, void *user,
@@ -35,7 +32,7 @@ int config_confirm(struct control_request *request, const json_t *arguments, voi
 {
 	int err = reload_confirm(user, error);
 
-	return err < 0 ? err : reply_generation(request, user);
+	return err < 0 ? err : config_reply_generation(request, user);
 }
 
 int config_rollback(struct control_request *request, const json_t *arguments, void *user,
@@ -43,7 +40,7 @@ int config_rollback(struct control_request *request, const json_t *arguments, vo
 {
 	int err = reload_rollback(user, error);
 
-	return err < 0 ? err : reply_generation(request, user);
+	return err < 0 ? err : config_reply_generation(request, user);
 }
 
 int config_show(struct control_request *request, const json_t *arguments, void *user,
@@ -65,30 +62,100 @@ static void add_difference(const char *path, const char *file, const char *runni
 					      "running", running));
 }
 
+static int compare(const struct config *file, const struct config *running, json_t **ret,
+		   struct error *error)
+{
+	json_t *list = json_array();
+	int err = list ? config_diff(file, running, add_difference, list) : -ENOMEM;
+
+	if (err >= 0) {
+		*ret = list;
+		return 0;
+	}
+	json_decref(list);
+	return error_set(error, err, "the daemon is out of memory");
+}
+
+/* Takes the reference. */
+static void reply_all(struct control_request *request, json_t *list)
+{
+	json_t *difference;
+	size_t i;
+
+	json_array_foreach(list, i, difference)
+		control_reply(request, json_incref(difference));
+	json_decref(list);
+}
+
+/* Who wants to know what differs from the file. */
+struct asker {
+	struct control_request *request; /* NULL: has left */
+	struct config *running;          /* as it was when he asked */
+	json_t *list;
+};
+
+static void on_gone(struct control_request *request, void *user)
+{
+	struct asker *asker = user;
+
+	asker->request = NULL;
+}
+
+/* Aside, as the reading: a large configuration takes long to compare. */
+static int compare_aside(const struct config *file, void *user, struct error *error)
+{
+	struct asker *asker = user;
+
+	return compare(file, asker->running, &asker->list, error);
+}
+
+static void free_asker(struct asker *asker)
+{
+	reload_drop(&asker->running);
+	json_decref(asker->list);
+	free(asker);
+}
+
+static void on_read(struct daemon *daemon, struct config *file, int err, struct error *error,
+		    void *user)
+{
+	struct asker *asker = user;
+
+	reload_drop(&file);
+	if (asker->request && err == 0)
+		reply_all(asker->request, json_incref(asker->list));
+	if (asker->request)
+		control_finish(asker->request, err < 0 ? error : NULL);
+	free_asker(asker);
+}
+
 /* What runs against what the file says now, not when it was read. */
 int config_show_diff(struct control_request *request, const json_t *arguments, void *user,
 		     struct error *error)
 {
-	const struct daemon *daemon = user;
-	struct config *now = NULL;
-	json_t *list, *difference;
-	int err = 0;
-	size_t i;
+	struct daemon *daemon = user;
+	struct asker *asker;
+	json_t *list;
+	int err;
 
-	if (daemon->options->config_path)
-		err = reload_read(daemon, &now, error);
-	if (err < 0)
+	if (!daemon->options->config_path) {
+		err = compare(daemon->file, daemon->config, &list, error);
+		if (err == 0)
+			reply_all(request, list);
 		return err;
-	list = json_array();
-	err = list ? config_diff(now ? now : daemon->file, daemon->config, add_difference, list) :
-		     -ENOMEM;
-	reload_drop(&now);
-	if (err < 0) {
-		json_decref(list);
-		return error_set(error, err, "the daemon is out of memory");
 	}
-	json_array_foreach(list, i, difference)
-		control_reply(request, json_incref(difference));
-	json_decref(list);
-	return 0;
+	asker = calloc(1, sizeof(*asker));
+	if (asker)
+		asker->running = reload_clone(daemon->config);
+	if (!asker || !asker->running) {
+		free(asker);
+		return error_set(error, -ENOMEM, "the daemon is out of memory");
+	}
+	asker->request = request;
+	err = reading_begin(daemon, compare_aside, on_read, asker, error);
+	if (err < 0)
+		free_asker(asker);
+	else
+		control_defer(request, on_gone, asker);
+	return err;
 }

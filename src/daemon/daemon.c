@@ -39,7 +39,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	if (number == SIGHUP && daemon->options->config_path) {
 		if (daemon->ready)
-			reload_from_file(daemon, 0, &error);
+			reload_from_file(daemon, 0, NULL, &error);
 		return;
 	}
 	daemon->detaches = detaches(daemon, number);

@@ -77,6 +77,7 @@ struct sweep {
 };
 
 struct killer;
+struct reload_job;
 struct tracer;
 
 struct trace {
@@ -99,6 +100,7 @@ struct daemon {
 	struct config *file;         /* what the file said */
 	struct overrides overrides;
 	struct trial trial;
+	struct reload_job *reloads; /* reload.c: those that were asked for */
 	uint64_t reload_failures;
 	const struct daemon_options *options;
 	uv_loop_t loop;
@@ -291,11 +293,27 @@ void checks_follow(struct daemon *daemon, uint32_t id, const struct config_healt
 /* Its share rises slowly from now on, if its service wants that. */
 void checks_ramp(struct daemon *daemon, uint32_t id);
 
+/*
+ * reading.c: what the file says now, read aside. There @work (NULL: nothing) is done with it, too, which must
+ * touch nothing of the daemon. @done gets it from the loop, and drops it; or @err and @error, then @config may
+ * be NULL. Also while the daemon stops.
+ */
+typedef int (*reading_work_fn)(const struct config *config, void *user, struct error *error);
+typedef void (*reading_done_fn)(struct daemon *daemon, struct config *config, int err,
+				struct error *error, void *user);
+int reading_begin(struct daemon *daemon, reading_work_fn work, reading_done_fn done, void *user,
+		  struct error *error);
+
 /* reload.c: a configuration from the file while the daemon runs. */
-int reload_from_file(struct daemon *daemon, uint64_t confirm_ms, struct error *error);
-/* What the file says now; *ret is dropped by the caller. */
-int reload_read(const struct daemon *daemon, struct config **ret, struct error *error);
+/*
+ * Reads the file aside, then makes it what runs; after those reloads that were asked for before. @request
+ * (NULL: nobody) is answered then. An error returned is one of asking.
+ */
+int reload_from_file(struct daemon *daemon, uint64_t confirm_ms, struct control_request *request,
+		     struct error *error);
 void reload_drop(struct config **config);
+/* A configuration of its own. NULL: no memory. */
+struct config *reload_clone(const struct config *config);
 /* Begins with @config, that of the file. */
 int reload_begin(struct daemon *daemon, const struct config *config, struct error *error);
 /*
@@ -319,6 +337,7 @@ int change_backend_remove(struct control_request *request, const json_t *argumen
 			  struct error *error);
 int change_flow_kill(struct control_request *request, const json_t *arguments, void *user,
 		     struct error *error);
+int config_reply_generation(struct control_request *request, struct daemon *daemon);
 int config_reload(struct control_request *request, const json_t *arguments, void *user,
 		  struct error *error);
 int config_confirm(struct control_request *request, const json_t *arguments, void *user,

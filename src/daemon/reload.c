@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "src/base/cleanup.h"
-#include "src/base/host_addresses.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
 #include "src/daemon/notify.h"
-#include "src/model/config_file.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A reload that was asked for. The first one of the daemon's list is under way. */
+struct reload_job {
+	struct reload_job *next;
+	struct control_request *request; /* NULL: a signal asked for it, or whoever did has left */
+	uint64_t confirm_ms;
+};
 
 /* After a roll-back that failed, for want of room in a table for example. */
 #define ROLLBACK_RETRY_MS 5000
@@ -23,8 +26,7 @@ void reload_drop(struct config **config)
 	*config = NULL;
 }
 
-/* A configuration of its own. NULL: no memory. */
-static struct config *config_clone(const struct config *config)
+struct config *reload_clone(const struct config *config)
 {
 	struct config *copy = malloc(sizeof(*copy));
 
@@ -38,7 +40,7 @@ static struct config *config_clone(const struct config *config)
 static int run_with(struct daemon *daemon, const struct config *file, bool check,
 		    struct error *error)
 {
-	struct config *live = config_clone(file);
+	struct config *live = reload_clone(file);
 	struct config *before = daemon->live;
 	struct error other = {};
 	int err;
@@ -118,49 +120,6 @@ int reload_service(struct daemon *daemon, const char *name, bool check, struct e
 	return error_set(error, err, "out of memory");
 }
 
-struct first_error {
-	char text[256];
-	size_t count;
-};
-
-static void take_error(size_t line, size_t column, const char *text, void *user)
-{
-	struct first_error *first = user;
-
-	if (!first->count++)
-		snprintf(first->text, sizeof(first->text), "%zu:%zu: %s", line, column, text);
-	log_error("configuration, line %zu, column %zu: %s", line, column, text);
-}
-
-int reload_read(const struct daemon *daemon, struct config **ret, struct error *error)
-{
-	const char *path = daemon->options->config_path;
-	_cleanup_free_ struct weir_address *addresses = NULL;
-	struct config *config = malloc(sizeof(*config));
-	struct first_error first = {};
-	int err;
-
-	if (!config)
-		return error_set(error, -ENOMEM, "out of memory");
-	config_init(config);
-	config->host_address_count = host_addresses_read(&addresses);
-	config->host_addresses = addresses;
-	err = config_file_load(path, config, take_error, &first);
-	config->host_address_count = 0;
-	config->host_addresses = NULL;
-	if (err == 0) {
-		*ret = config;
-		return 0;
-	}
-	reload_drop(&config);
-	if (!first.count)
-		return error_set(error, err, "%s: %s", path, strerror(-err));
-	if (first.count == 1)
-		return error_set(error, err, "%s:%s", path, first.text);
-	return error_set(error, err, "%s:%s (and %zu more: weir check -c %s)", path, first.text,
-			 first.count - 1, path);
-}
-
 static void end_trial(struct daemon *daemon)
 {
 	uv_timer_stop(&daemon->trial.timer);
@@ -201,20 +160,14 @@ static void begin_trial(struct daemon *daemon, struct config *before, struct ove
 		 (unsigned long long)confirm_ms / 1000);
 }
 
-static int reload(struct daemon *daemon, uint64_t confirm_ms, struct error *error)
+/* Makes @file, which it takes, what the run-time changes are laid on. */
+static int take_file(struct daemon *daemon, struct config *file, uint64_t confirm_ms,
+		     struct error *error)
 {
-	struct config *file = NULL, *before = daemon->file;
+	struct config *before = daemon->file;
 	struct overrides changes;
-	int err;
+	int err = changes_copy(&daemon->overrides, &changes, error);
 
-	if (!daemon->options->config_path)
-		return error_set(error, -EINVAL,
-				 "this weir was started without a file (-i): there is nothing to "
-				 "reload");
-	err = reload_read(daemon, &file, error);
-	if (err < 0)
-		return err;
-	err = changes_copy(&daemon->overrides, &changes, error);
 	if (err < 0) {
 		reload_drop(&file);
 		return err;
@@ -235,18 +188,88 @@ static int reload(struct daemon *daemon, uint64_t confirm_ms, struct error *erro
 	return 0;
 }
 
-int reload_from_file(struct daemon *daemon, uint64_t confirm_ms, struct error *error)
+static void on_gone(struct control_request *request, void *user)
 {
-	int err;
+	struct reload_job *job = user;
 
-	notify_reloading();
-	err = reload(daemon, confirm_ms, error);
+	job->request = NULL;
+}
+
+/* Whoever asked for it is told, if he is still there. */
+static void end_job(struct daemon *daemon, int err, const struct error *error)
+{
+	struct reload_job *job = daemon->reloads;
+
 	if (err < 0) {
 		daemon->reload_failures++;
 		log_error("not reloaded, the old configuration runs on: %s", error->text);
 	}
 	notify_ready();
-	return err;
+	daemon->reloads = job->next;
+	if (job->request && err == 0)
+		config_reply_generation(job->request, daemon);
+	if (job->request)
+		control_finish(job->request, err < 0 ? error : NULL);
+	free(job);
+}
+
+static void begin_job(struct daemon *daemon);
+
+static void on_read(struct daemon *daemon, struct config *file, int err, struct error *error,
+		    void *user)
+{
+	const struct reload_job *job = user;
+
+	if (daemon->stopping) {
+		reload_drop(&file);
+		return;
+	}
+	if (err == 0)
+		err = take_file(daemon, file, job->confirm_ms, error);
+	end_job(daemon, err, error);
+	begin_job(daemon);
+}
+
+/* The next one of those that wait. */
+static void begin_job(struct daemon *daemon)
+{
+	struct error error = {};
+	int err = 0;
+
+	while (daemon->reloads) {
+		notify_reloading();
+		err = reading_begin(daemon, NULL, on_read, daemon->reloads, &error);
+		if (err == 0)
+			return;
+		end_job(daemon, err, &error);
+	}
+}
+
+int reload_from_file(struct daemon *daemon, uint64_t confirm_ms, struct control_request *request,
+		     struct error *error)
+{
+	struct reload_job **last = &daemon->reloads, *job;
+
+	if (!daemon->options->config_path)
+		return error_set(error, -EINVAL,
+				 "this weir was started without a file (-i): there is nothing to "
+				 "reload");
+	/* A signal that waits already stands for this one, too. */
+	for (job = daemon->reloads ? daemon->reloads->next : NULL; job; job = job->next)
+		if (!request && !job->request && !job->confirm_ms)
+			return 0;
+	job = calloc(1, sizeof(*job));
+	if (!job)
+		return error_set(error, -ENOMEM, "out of memory");
+	*job = (struct reload_job){ .request = request, .confirm_ms = confirm_ms };
+	if (request)
+		control_defer(request, on_gone, job);
+	while (*last)
+		last = &(*last)->next;
+	*last = job;
+	if (job == daemon->reloads)
+		begin_job(daemon);
+	return 0;
 }
 
 int reload_confirm(struct daemon *daemon, struct error *error)
@@ -287,6 +310,12 @@ int reload_rollback(struct daemon *daemon, struct error *error)
 
 void reload_free(struct daemon *daemon)
 {
+	while (daemon->reloads) {
+		struct reload_job *job = daemon->reloads;
+
+		daemon->reloads = job->next;
+		free(job);
+	}
 	end_trial(daemon);
 	reload_drop(&daemon->live);
 	reload_drop(&daemon->file);
@@ -297,8 +326,8 @@ int reload_begin(struct daemon *daemon, const struct config *config, struct erro
 {
 	uv_timer_init(&daemon->loop, &daemon->trial.timer);
 	daemon->trial.timer.data = daemon;
-	daemon->file = config_clone(config);
-	daemon->live = config_clone(config);
+	daemon->file = reload_clone(config);
+	daemon->live = reload_clone(config);
 	if (!daemon->file || !daemon->live || overrides_apply(&daemon->overrides, daemon->live) < 0)
 		return error_set(error, -ENOMEM, "out of memory");
 	daemon->config = daemon->live;

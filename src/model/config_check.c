@@ -183,9 +183,12 @@ static void check_backend(const struct config_service *service, size_t service_i
 	const uint32_t weight = backend->weight, connections = backend->max_connections;
 	char endpoint[ENDPOINT_STRING_SIZE], text[192];
 
-	endpoint_format(&backend->endpoint, endpoint);
 	if (!why && !backend->endpoint.port && !service_is_wide(service))
 		why = "has no port; expected ADDR:PORT";
+	if (!why && weight <= CONFIG_WEIGHT_MOST && connections <= CONFIG_CONNECTIONS_MOST &&
+	    backend_state_name(backend->state))
+		return;
+	endpoint_format(&backend->endpoint, endpoint);
 	if (why) {
 		snprintf(text, sizeof(text), "backend: %s %s", endpoint, why);
 	} else if (weight > CONFIG_WEIGHT_MOST) {
@@ -199,11 +202,9 @@ static void check_backend(const struct config_service *service, size_t service_i
 			 "backend %s: max_connections %" PRIu32
 			 " is out of range; expected 0 to 16777216",
 			 endpoint, connections);
-	} else if (!backend_state_name(backend->state)) {
+	} else {
 		key = "state";
 		snprintf(text, sizeof(text), "backend %s: unknown state", endpoint);
-	} else {
-		return;
 	}
 	checker_tell(checker,
 		     checker_path("services[%zu].backends[%zu].%s", service_index, index, key).text,

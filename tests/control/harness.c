@@ -130,6 +130,35 @@ static int run_hold(struct control_request *request, const json_t *arguments, vo
 	return 0;
 }
 
+static void on_finish(uv_timer_t *timer)
+{
+	struct harness *harness = timer->data;
+	struct control_request *request = harness->held;
+	struct error error = { "too late" };
+
+	if (!request)
+		return;
+	uv_timer_stop(timer);
+	harness->held = NULL;
+	if (!harness->fails)
+		control_reply(request, json_pack("{s:s}", "said", "late"));
+	control_finish(request, harness->fails ? &error : NULL);
+}
+
+/* Answers a little later, or "never"; "fail": with an error. */
+static int run_defer(struct control_request *request, const json_t *arguments, void *user,
+		     struct error *error)
+{
+	struct harness *harness = user;
+
+	harness->held = request;
+	harness->fails = json_object_get(arguments, "fail");
+	control_defer(request, on_gone, harness);
+	if (!json_object_get(arguments, "never"))
+		uv_timer_start(&harness->ticker, on_finish, 20, 1);
+	return 0;
+}
+
 static int run_end(struct control_request *request, const json_t *arguments, void *user,
 		   struct error *error)
 {
@@ -141,10 +170,15 @@ static int run_end(struct control_request *request, const json_t *arguments, voi
 }
 
 static const struct control_command test_commands[] = {
-	{ "stream", false, run_stream },   { "echo", false, run_echo },
-	{ "nothing", false, run_nothing }, { "refuse", false, run_refuse },
-	{ "break", false, run_break },     { "hold", false, run_hold },
-	{ "end", false, run_end },         { NULL, false, NULL },
+	{ "stream", false, run_stream },
+	{ "echo", false, run_echo },
+	{ "nothing", false, run_nothing },
+	{ "refuse", false, run_refuse },
+	{ "break", false, run_break },
+	{ "hold", false, run_hold },
+	{ "end", false, run_end },
+	{ "defer", false, run_defer },
+	{ NULL, false, NULL },
 };
 
 static void on_stop(uv_async_t *async)

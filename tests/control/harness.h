@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -18,7 +19,8 @@ struct harness {
 	uv_async_t stop;
 	uv_timer_t ticker;
 	struct control_server *server;
-	struct control_request *held; /* the one that the ticker pushes to */
+	struct control_request *held; /* the one that the ticker pushes to, or answers */
+	bool fails;                   /* and how */
 	atomic_int given;             /* documents that a stream was asked for */
 	atomic_int streams_started;
 	atomic_int streams_done;

@@ -212,6 +212,53 @@ static void test_half_closed(void **state)
 	close(fd);
 }
 
+/* The answer comes when the loop has done other work. */
+static void test_defer(void **state)
+{
+	static const char request[] = "{\"command\":\"defer\"}\n";
+	static const char answer[] = "{\"ok\":true}\n{\"said\":\"late\"}\n\n";
+	struct harness *harness = *state;
+	struct control_client *client;
+	struct error error;
+	char got[256];
+	int fd = raw_connect(harness->path);
+
+	raw_send(fd, request, strlen(request));
+	assert_string_equal(raw_receive(fd, got, sizeof(got)), answer);
+	close(fd);
+	assert_int_equal(
+		open_client(harness, "defer", json_pack("{s:b}", "fail", 1), &client, &error),
+		-EREMOTEIO);
+	assert_string_equal(error.text, "too late");
+	fd = raw_connect(harness->path);
+	raw_send(fd, request, strlen(request));
+	shutdown(fd, SHUT_WR);
+	assert_string_equal(raw_receive(fd, got, sizeof(got)), answer);
+	close(fd);
+	/* Nobody is there any more. */
+	fd = raw_connect(harness->path);
+	raw_send(fd, request, strlen(request));
+	close(fd);
+	test_reply(state);
+	assert_int_equal(harness->gone, 0);
+}
+
+/* The server ends while somebody waits. */
+static void test_deferred_end(void **state)
+{
+	static const char request[] = "{\"command\":\"defer\",\"never\":true}\n";
+	struct harness *harness = *state;
+	int fd = raw_connect(harness->path), other = raw_connect(harness->path);
+	char got[64];
+
+	raw_send(fd, request, strlen(request));
+	raw_send(other, "{\"command\":\"end\"}\n", 18);
+	assert_string_equal(raw_receive(fd, got, sizeof(got)), "");
+	wait_for(&harness->gone, 1);
+	close(fd);
+	close(other);
+}
+
 /* The server ends while clients are being served: their states are freed, they are told. */
 static void test_server_end(void **state)
 {
@@ -246,10 +293,10 @@ static void test_server_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_reply),          CASE(test_stream),  CASE(test_slow_stream),
-		CASE(test_pausing_stream), CASE(test_hold),    CASE(test_slow_hold),
-		CASE(test_many_clients),   CASE(test_leaving), CASE(test_half_closed),
-		CASE(test_server_end),
+		CASE(test_reply),          CASE(test_stream),       CASE(test_slow_stream),
+		CASE(test_pausing_stream), CASE(test_hold),         CASE(test_slow_hold),
+		CASE(test_many_clients),   CASE(test_leaving),      CASE(test_half_closed),
+		CASE(test_defer),          CASE(test_deferred_end), CASE(test_server_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

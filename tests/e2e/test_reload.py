@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """New configurations while traffic flows: what did not change does not notice."""
 
+import json
+import os
 import signal
+import subprocess
 import time
 from collections import Counter
 
 import pytest
 
-from network import LB, backend, config, service, until
+from network import LB, backend, config, service, until, weir_binary
 from servers import echoes, hold, visit
 
 OTHER = (LB, 8001)
@@ -44,6 +47,51 @@ def test_broken_file(lab, servers):
     assert echoes(connection)
     assert {visit(lab) for _ in range(4)} == {"backend-1", "backend-2"}
     assert "the old configuration runs on" in weir.log
+
+
+def ask(lab, *command):
+    """A command that may take its time."""
+    return subprocess.Popen([weir_binary(), "--socket", lab.control_socket, *command],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_file_that_takes_its_time(lab, servers):
+    """Nobody has to wait for it but those who asked: here it comes through a pipe."""
+    weir = lab.run_file(config(web()))
+    lab.config_path.unlink()
+    os.mkfifo(lab.config_path)
+    asked = ask(lab, "reload")
+    with open(lab.config_path, "w") as pipe:  # once weir has it open, too
+        lab.weir_text("backend", "set", "web", backend(1), "drain")
+        assert {visit(lab) for _ in range(4)} == {"backend-2"}
+        for _ in range(2):
+            weir.process.send_signal(signal.SIGHUP)  # read again, after this one
+            lab.weir("flow", "count")
+        assert asked.poll() is None
+        pipe.write(json.dumps(config(web(), other())))
+    assert asked.communicate(timeout=10)[1] == "" and asked.returncode == 0
+    assert names(lab) == ["web", "other"]
+    assert lab.backend_row(backend(1), "web")["state"] == "drain"
+    with open(lab.config_path, "w") as pipe:
+        pipe.write(json.dumps(config(web())))
+    until(lambda: names(lab) == ["web"], what="what the signal asked for")
+    asked = ask(lab, "config", "diff")  # and nobody else reads
+    with open(lab.config_path, "w") as pipe:
+        assert names(lab) == ["web"]
+        pipe.write(json.dumps(config(web(3))))
+    assert backend(3) in asked.communicate(timeout=10)[0]
+
+
+def test_a_stop_while_a_file_is_read(lab, servers):
+    weir = lab.run_file(config(web()))
+    weir.may_complain = True
+    lab.config_path.unlink()
+    os.mkfifo(lab.config_path)
+    asked = ask(lab, "reload")
+    with open(lab.config_path, "w"):
+        weir.process.send_signal(signal.SIGTERM)
+        assert asked.wait(10) == 1
+    assert weir.wait() == 0
 
 
 def test_hangup(lab, servers):
