@@ -67,6 +67,14 @@ listen web
     server two {two}
 """
 
+# The kernel's bridge asks netfilter about each frame; a switch does not.
+PLAIN_SWITCH = """
+for name in arptables iptables ip6tables; do
+    ! test -e /proc/sys/net/bridge/bridge-nf-call-$name ||
+        echo 0 >/proc/sys/net/bridge/bridge-nf-call-$name
+done
+"""
+
 # What an operator would set: no redirects for what leaves by the interface that it came in on, and
 # checksums are left to the receiver, for a network card would have looked at them.
 FORWARDING = """
@@ -125,6 +133,7 @@ class Field(network.Lab):
         try:
             self.directory = self.logs = pathlib.Path(tempfile.mkdtemp(prefix="weir-bench-"))
             self.up()
+            self.exec("lan", "sh", "-euc", PLAIN_SWITCH)
             self.wire_xdp(None)
             self.serve()
         except BaseException:

@@ -20,14 +20,14 @@ import time
 import contestants
 import section
 from contestants import Direct, Field, Flowtable, Haproxy, Nftables, Routed, Weir
-from plots import COLOURS, block, svg
+from plots import COLOURS, INK, block, svg
 
 CONNECTIONS = 64  # of the client, kept or made anew for each request
 PACED_CONNECTIONS = 100
 PAUSE_MS = 10  # with PACED_CONNECTIONS nearly 10,000 requests a second
 
 # At most this much of HAProxy's CPU a request, at least this many times nftables' packets.
-CPU_TARGET = 1 / 3
+CPU_TARGET = 0.33
 UDP_TARGET = 2
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -381,7 +381,8 @@ def histogram(ylabel, data, columns):
              f"linecolor rgb '{COLOURS[colour]}'" for i, (title, colour) in enumerate(columns)]
     return "\n".join([
         block("data", data), "set style data histogram",
-        "set style histogram errorbars gap 1.5 linewidth 1.5", "set yrange [0:*]",
+        "set style histogram errorbars gap 1.5", "set yrange [0:*]",
+        f"set errorbars front linecolor rgb '{INK}' linewidth 1.5",
         f"set ylabel '{ylabel}'", "plot " + ", ".join(parts)])
 
 
