@@ -162,7 +162,7 @@ class Traffic:
         self.events.append({"name": name, "from_s": began, "to_s": time.monotonic()})
 
     def end(self):
-        """All samples: the time, frames a second that came out of weir, and the same for a second of CPU."""
+        """All samples: the time, frames a second that came out of weir, what the sender got of a CPU."""
         self.process.terminate()
         self.process.wait()
         rows = [json.loads(line) for line in self.path.read_text().splitlines()]
@@ -171,7 +171,7 @@ class Traffic:
             passed = {key: row[key] - before[key] for key in row}
             got = passed["at_backends"] + passed["at_clients"]
             samples.append((row["ns"] / 1e9, got * 1e9 / passed["ns"],
-                            got * 1e9 / max(passed["cpu_ns"], 1)))
+                            passed["cpu_ns"] / passed["ns"]))
         return samples
 
 
@@ -229,22 +229,35 @@ def is_in(event, moment):
     return event["from_s"] <= moment <= event["to_s"] + AFTER_S
 
 
+def share_of(samples):
+    """What the sender got of a CPU."""
+    return statistics.mean(share for _, _, share in samples)
+
+
+def per_cpu(samples):
+    """Frames for a second of the sender's CPU time: others on that CPU do not count."""
+    return statistics.mean(rate for _, rate, _ in samples) / max(share_of(samples), 1e-9)
+
+
 def judge(samples, events):
     """Each event against the time when nothing but the sweep went on."""
     quiet = [one for one in samples if not any(is_in(event, one[0]) for event in events)]
-    _, rates, by_cpu = zip(*quiet)
+    rates = [rate for _, rate, _ in quiet]
     usual, spread = statistics.mean(rates), statistics.stdev(rates)
+    if not usual:
+        raise section.Failure("no traffic comes through")
     found = []
     for event in events:
-        _, during, during_by_cpu = zip(*(one for one in samples if is_in(event, one[0])))
+        meanwhile = [one for one in samples if is_in(event, one[0])]
+        during = [rate for _, rate, _ in meanwhile]
         mean = statistics.mean(during)
         found.append({**event, "samples": len(during), "mean_ratio": mean / usual,
                       "lowest_ratio": min(during) / usual,
-                      "cpu_ratio": statistics.median(during_by_cpu) / statistics.median(by_cpu),
+                      "cpu_ratio": per_cpu(meanwhile) / per_cpu(quiet),
                       "dent": mean < usual - NOISE * spread / len(during) ** 0.5})
     return {"usual_pps": usual, "spread_ratio": spread / usual,
             "lowest_ratio": min(rates) / usual, "quiet_samples": len(quiet),
-            "usual_pps_cpu": statistics.median(by_cpu), "events": found}
+            "usual_pps_cpu": per_cpu(quiet), "cpu_share": share_of(quiet), "events": found}
 
 
 def run(lab, daemon, sizes, pinned):
@@ -271,7 +284,8 @@ def dents(lab, daemon, sizes):
 
 
 def rows(result):
-    lines = [("", "frames", "mean", "lowest", "per CPU time", ""),
+    lines = [(f'the sender got {100 * result["cpu_share"]:.0f} % of a CPU', "frames", "mean",
+              "lowest", "per CPU time", ""),
              ("nothing but the sweep", f'{result["usual_pps"] / 1e6:.2f} Mpps', "100 %",
               f'{100 * result["lowest_ratio"]:.0f} %', "100 %",
               f'+- {100 * result["spread_ratio"]:.1f} %')]
@@ -292,7 +306,7 @@ def table(result):
 
 def plot(result, text, path):
     """Frames a second over time, with what happened meanwhile."""
-    top = max(rate for _, rate, _ in result["samples"]) / 1e6 * 1.25
+    top = max(rate for _, rate, _ in result["samples"]) / 1e6 * 1.6
     script = [plots.block("rate", [(f"{moment:.3f}", f"{rate / 1e6:.4f}")
                                    for moment, rate, _ in result["samples"]])]
     for number, event in enumerate(result["events"], 1):
