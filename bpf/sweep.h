@@ -209,6 +209,5 @@ int weir_read_clock(struct xdp_md *ctx)
 	if (!call_holds(ctx, clock + 1))
 		return XDP_ABORTED;
 	clock->jiffies = bpf_jiffies64();
-	clock->time_ns = bpf_ktime_get_ns();
 	return XDP_PASS;
 }

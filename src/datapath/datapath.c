@@ -17,46 +17,21 @@
 #include "src/datapath/internal.h"
 #include "weir.skel.h"
 
-/* How long to watch the clocks to tell jiffies per second; a tick is 1 to 10 ms. */
-#define CALIBRATION_NS (60 * 1000 * 1000)
+#define NS_PER_S 1000000000L
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list arguments)
 {
 	return 0;
 }
 
-static int read_clock(struct datapath *datapath, struct weir_clock *clock)
+/* The kernel does not tell HZ, but how far the clock that goes by ticks goes with each. 0: it is not known. */
+static uint32_t ticks_per_second(void)
 {
-	return object_run(datapath->skeleton->progs.weir_read_clock, clock, sizeof(*clock));
-}
+	struct timespec tick;
 
-/* The kernel does not tell HZ; one of the four values that can be built fits what is seen. */
-static int calibrate_hz(struct datapath *datapath)
-{
-	static const uint32_t built[] = { 100, 250, 300, 1000 };
-	struct timespec pause = { .tv_nsec = CALIBRATION_NS };
-	struct weir_clock before, after;
-	double seen, best = 1e9;
-	int r;
-
-	r = read_clock(datapath, &before);
-	if (r)
-		return r;
-	nanosleep(&pause, NULL);
-	r = read_clock(datapath, &after);
-	if (r)
-		return r;
-	seen = 1e9 * (double)(after.jiffies - before.jiffies) /
-	       (double)(after.time_ns - before.time_ns);
-	for (size_t i = 0; i < sizeof(built) / sizeof(built[0]); i++) {
-		double ratio = seen > built[i] ? seen / built[i] : built[i] / (seen + 1e-9);
-
-		if (ratio < best) {
-			best = ratio;
-			datapath->hz = built[i];
-		}
-	}
-	return 0;
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || tick.tv_sec || !tick.tv_nsec)
+		return 0;
+	return (uint32_t)((NS_PER_S + tick.tv_nsec / 2) / tick.tv_nsec);
 }
 
 /* What a new object needs before the first packet; one that was taken over has it. */
@@ -96,9 +71,10 @@ static int prepare(struct datapath *datapath, struct error *error)
 	if (r)
 		return error_set(error, r, "cannot read the BPF program's id: %s", strerror(-r));
 	datapath->program_id = info.id;
-	r = calibrate_hz(datapath);
-	if (r)
-		return error_set(error, r, "cannot run BPF programs: %s", strerror(-r));
+	datapath->hz = ticks_per_second();
+	if (!datapath->hz)
+		return error_set(error, -ENOTSUP,
+				 "the kernel does not say how many ticks a second has (clock_getres)");
 	return datapath->adopted ? mend(datapath, error) : fill(datapath, error);
 }
 
@@ -264,7 +240,9 @@ uint64_t datapath_jiffies(struct datapath *datapath)
 {
 	struct weir_clock clock = {};
 
-	return read_clock(datapath, &clock) ? 0 : clock.jiffies;
+	if (object_run(datapath->skeleton->progs.weir_read_clock, &clock, sizeof(clock)))
+		return 0;
+	return clock.jiffies;
 }
 
 uint32_t datapath_hz(const struct datapath *datapath)

@@ -164,7 +164,7 @@ int datapath_find_ports(struct datapath *datapath, struct weir_port_search *sear
 /* Waits until no packet that started before the call is still being handled (tens of ms). */
 int datapath_grace(void);
 
-/* Jiffies now, and how many of them make a second (calibrated when the object was opened). */
+/* Jiffies now, and how many of them make a second. */
 uint64_t datapath_jiffies(struct datapath *datapath);
 uint32_t datapath_hz(const struct datapath *datapath);
 

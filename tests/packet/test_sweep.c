@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <bpf/bpf.h>
 #include <string.h>
+#include <time.h>
 
 #include "src/base/cleanup.h"
 
@@ -87,6 +88,19 @@ static void each_state_has_its_timeout(void **state)
 	talk_client(&talk, 0, 1);
 	assert_state(&talk, ESTABLISHED);
 	expires_after(&talk, UDP_ESTABLISHED_S);
+}
+
+/* The kernel's jiffies begin 300 s before 32 bits are full, when its clock begins: all of weir's time is in them. */
+static void jiffies_and_seconds(void **state)
+{
+	struct world *world = *state;
+	int64_t hz = datapath_hz(world->datapath);
+	int64_t jiffies = (int64_t)datapath_jiffies(world->datapath);
+	struct timespec now;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+	assert_in_range(jiffies - ((1LL << 32) + (now.tv_sec - 300) * hz) + 10 * hz, 0, 20 * hz);
+	assert_int_equal(world->tables->runtime->hz, hz);
 }
 
 /* Up to there nobody asks for those of the service; beyond it they count alone. */
@@ -318,6 +332,7 @@ static void everything_comes_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		world_test(jiffies_and_seconds),
 		world_test(each_state_has_its_timeout),
 		world_test(least_timeouts_come_first),
 		world_test(packets_keep_it_alive),
