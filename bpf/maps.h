@@ -143,6 +143,19 @@ struct {
 		bpf_map_lookup_elem(&(map), &only_);                                               \
 	})
 
+/*
+ * Zero, but the verifier does not know. Before Linux 6.7 it follows the function of a bpf_loop once, as if
+ * that ran once, and takes out the branches which then seem impossible. So what such a function changes,
+ * and what it or its caller decides by, begins as this.
+ */
+static __always_inline __u64 unknown_zero(void)
+{
+	__u64 now = bpf_jiffies64(), zero = now;
+
+	asm volatile("%0 -= %1" : "+&r"(zero) : "r"(now));
+	return zero;
+}
+
 static __always_inline void *array_at(void *map, __u32 index)
 {
 	return bpf_map_lookup_elem(map, &index);

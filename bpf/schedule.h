@@ -90,7 +90,7 @@ static long room_step(__u32 step, struct room_search *search)
 __noinline __u32 pick_with_room(__u64 range_word, __u32 place)
 {
 	union weir_range range = { .word = range_word };
-	struct room_search search = { .range = range, .place = place };
+	struct room_search search = { .range = range, .place = place, .found = unknown_zero() };
 
 	bpf_loop((__u64)range.length, room_step, &search, 0);
 	return search.found ? search.place : NO_PLACE;
@@ -194,10 +194,17 @@ static __always_inline int least_takes_turn(const struct least_search *search)
 __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weighted)
 {
 	union weir_range range = { .word = range_word };
+	__u64 zero = unknown_zero();
+	const struct least_candidate none = { .weight = zero, .rank = zero, .load = zero };
 	struct least_search search = {
 		.range = range,
 		.start = schedule_turn(service_id) % range.length,
 		.weighted = weighted,
+		.place = zero,
+		.turn_ramp = zero,
+		.best = none,
+		.turn = none,
+		.weights = zero,
 	};
 
 	/* A 64-bit count: the helper compares all of its argument. */

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <string.h>
+
 #include "tests/packet/talk.h"
 
 /*
@@ -222,6 +224,38 @@ static void taken_over_early(void **state)
 	}
 }
 
+/* Wherever it stands: the backend would hold it against those of the port's last client. */
+static void taken_over_without_timestamp(void **state)
+{
+	const uint8_t options[] = { 2, 4, 5,    180,  4,    2,    8, 10, 0x12, 0x34,
+				    0, 1, 0x56, 0x78, 0x9a, 0xbc, 1, 3,  3,    7 };
+	struct world *world = *state;
+	struct talk old = talk_tcp(world, CLIENT, 40000), new = talk_tcp(world, NEIGHBOUR, 50000);
+	struct segment syn, expected;
+	struct frame in, out;
+
+	set_times(world);
+	world_snat_ports(world, 2000, 2000);
+	world_slots(world, WEB, WEIR_SCHEDULER_RR, &(struct slot_candidate){ 1, 1, 0 }, 1);
+	talk_establish(&old);
+	backend_closes(&old);
+	age(&old, talk_flow(&old), CLOSE_S + 1);
+	sweep(world);
+	new.client_next = old.client_next + 1000;
+	new.backend = old.backend;
+	new.backend_port = old.backend_port;
+	new.snat = old.snat;
+	new.snat_port = 2000;
+	syn = client_segment(&new, SYN, 0);
+	syn.tcp_options_length = sizeof(options);
+	memcpy(syn.tcp_options, options, sizeof(options));
+	expected = to_backend(&new, &syn);
+	memset(expected.tcp_options + 6, 1, 10);
+	in = frame_of(&syn);
+	out = frame_of(&expected);
+	world_send(world, &in, WEIR_REASON_NEW_FLOW, XDP_TX, &out);
+}
+
 /* Records count more than ports: with three quarters in use, nothing rests. */
 static void not_while_records_are_scarce(void **state)
 {
@@ -293,10 +327,15 @@ static void kept_client_comes_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		world_test(who_waits),           world_test(fast_open_waits),
-		world_test(client_comes_again),  world_test(nothing_is_translated),
-		world_test(taken_over_early),    world_test(not_while_records_are_scarce),
-		world_test(not_from_the_living), world_test(kept_client_comes_again),
+		world_test(who_waits),
+		world_test(fast_open_waits),
+		world_test(client_comes_again),
+		world_test(nothing_is_translated),
+		world_test(taken_over_early),
+		world_test(not_while_records_are_scarce),
+		world_test(not_from_the_living),
+		world_test(kept_client_comes_again),
+		world_test(taken_over_without_timestamp),
 	};
 
 	return packet_tests(tests);
