@@ -73,8 +73,9 @@ static int prepare(struct datapath *datapath, struct error *error)
 	datapath->program_id = info.id;
 	datapath->hz = ticks_per_second();
 	if (!datapath->hz)
-		return error_set(error, -ENOTSUP,
-				 "the kernel does not say how many ticks a second has (clock_getres)");
+		return error_set(
+			error, -ENOTSUP,
+			"the kernel does not say how many ticks a second has (clock_getres)");
 	return datapath->adopted ? mend(datapath, error) : fill(datapath, error);
 }
 

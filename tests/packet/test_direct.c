@@ -404,8 +404,8 @@ static void flood_of_syns(void **state)
 	struct segment syn, data;
 
 	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
-	for (uint16_t port = 40000; port < 40000 + FLOWS; port++) {
-		syn = syn_from(port);
+	for (uint32_t port = 40000; port < 40000 + FLOWS; port++) {
+		syn = syn_from((uint16_t)port);
 		data = next_of(&syn, ACK, 10);
 		send_to(world, &syn, WEIR_REASON_NEW_FLOW, port % 2 ? BACKEND_2 : BACKEND_1);
 		send_to(world, &data, WEIR_REASON_TO_BACKEND, port % 2 ? BACKEND_2 : BACKEND_1);
@@ -415,8 +415,8 @@ static void flood_of_syns(void **state)
 				  SYN);
 		send_to(world, &syn, WEIR_REASON_NEW_FLOW, i % 2 ? BACKEND_2 : BACKEND_1);
 	}
-	for (uint16_t port = 40000; port < 40000 + FLOWS; port++) {
-		syn = syn_from(port);
+	for (uint32_t port = 40000; port < 40000 + FLOWS; port++) {
+		syn = syn_from((uint16_t)port);
 		data = next_of(&syn, ACK, 10);
 		send_to(world, &data, WEIR_REASON_TO_BACKEND, port % 2 ? BACKEND_2 : BACKEND_1);
 	}
@@ -431,8 +431,9 @@ static void table_in_full_use(void **state)
 
 	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
 	for (int round = 0; round < 2; round++) {
-		for (uint16_t port = 30000; port < 30000 + FLOWS; port++) {
-			struct segment syn = syn_from(port), data = next_of(&syn, ACK, 10);
+		for (uint32_t port = 30000; port < 30000 + FLOWS; port++) {
+			struct segment syn = syn_from((uint16_t)port),
+				       data = next_of(&syn, ACK, 10);
 			struct frame frame = frame_of(round ? &data : &syn);
 
 			world_run(world, &frame);

@@ -27,8 +27,9 @@ static void add(struct content *content, const void *bytes, size_t length)
 	if (content->length + length > content->room) {
 		content->room = 2 * (content->length + length);
 		content->bytes = realloc(content->bytes, content->room);
-		assert_non_null(content->bytes);
 	}
+	if (!content->bytes)
+		abort();
 	memcpy(content->bytes + content->length, bytes, length);
 	content->length += length;
 }
@@ -57,16 +58,16 @@ static size_t value_length(const struct bpf_map *map)
 
 static void add_entries(const struct bpf_map *map, struct content *content)
 {
-	_cleanup_free_ void *key = malloc(bpf_map__key_size(map));
+	_cleanup_free_ void *next = malloc(bpf_map__key_size(map));
 	_cleanup_free_ void *value = calloc(1, value_length(map));
-	void *before = NULL;
+	void *key = NULL;
 
-	while (!bpf_map_get_next_key(bpf_map__fd(map), before, key)) {
+	while (!bpf_map_get_next_key(bpf_map__fd(map), key, next)) {
+		key = next;
 		assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(map), key, value), 0);
 		if (!is_array(map))
 			add(content, key, bpf_map__key_size(map));
 		add(content, value, value_length(map));
-		before = key;
 	}
 }
 
@@ -157,6 +158,13 @@ static void soil(const struct bpf_map *map)
 		soil_hash(map);
 }
 
+static bool is_same(const struct content *a, const struct content *b)
+{
+	if (!a->bytes || !b->bytes)
+		return a->length == b->length;
+	return a->length == b->length && !memcmp(a->bytes, b->bytes, a->length);
+}
+
 static void compare(const struct datapath *used, const struct datapath *fresh, bool equal,
 		    struct content (*read)(const struct bpf_map *map))
 {
@@ -170,8 +178,7 @@ static void compare(const struct datapath *used, const struct datapath *fresh, b
 			continue;
 		left = read(a);
 		right = read(b);
-		if ((left.length == right.length &&
-		     !memcmp(left.bytes, right.bytes, left.length)) != equal)
+		if (is_same(&left, &right) != equal)
 			fail_msg("map %s %s a fresh one", bpf_map__name(a),
 				 equal ? "is not like" : "is still like");
 		free(left.bytes);
