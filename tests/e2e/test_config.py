@@ -147,10 +147,14 @@ def test_shown_configuration_loads_again(lab, servers, tmp_path):
 
 def test_backend_of_the_other_family_is_refused_at_run_time(lab):
     """nat does not translate: said when the backend is added, and nothing changes."""
+    def backends():  # not their health, which is being found out
+        return [(row["service"], row["address"], row["weight"], row["state"], row["removed"])
+                for row in lab.weir("backend", "list")]
+
     lab.run_file(GOOD)
-    before = lab.weir("backend", "list")
+    before = backends()
     result = lab.weir_text("backend", "add", "web", "[fd00:b::11]:8000", check=False)
     assert result.returncode == 1
     assert "backend [fd00:b::11]:8000 is IPv6, the service IPv4" in result.stderr
-    assert lab.weir("backend", "list") == before
+    assert backends() == before
     assert lab.weir("config", "diff") == []
