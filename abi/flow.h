@@ -23,16 +23,6 @@ struct weir_tuple {
 	__u8 zero[2];
 };
 
-/* The same in 16 bytes, for keys of hash tables: IPv4 alone. */
-struct weir_tuple4 {
-	__be32 source;
-	__be32 destination;
-	__be16 source_port;
-	__be16 destination_port;
-	__u8 protocol;
-	__u8 zero[3];
-};
-
 /* In the id of a record: it lies in `flows6`, and the other bits say where. */
 #define WEIR_RECORD_V6 0x80000000
 #define WEIR_RECORD_NONE 0xffffffff
@@ -207,7 +197,6 @@ union weir_fragment {
 };
 
 _Static_assert(sizeof(struct weir_fragment_key) == 40, "no holes");
-_Static_assert(sizeof(struct weir_tuple4) == 16, "the v4 key stays small");
 _Static_assert(sizeof(struct weir_tuple) == 40, "no holes");
 _Static_assert(sizeof(struct weir_flow) == 48, "addresses follow");
 _Static_assert(sizeof(struct weir_flow6) == 128, "a v6 flow is two cache lines");

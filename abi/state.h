@@ -135,8 +135,8 @@ struct weir_event {
 };
 
 /*
- * Arguments of the programs that user space runs (bpf/call.h). weir_fill puts ids [first, first + count) into the queue of free
- * ids. weir_sweep expires, frees and audits these records; the fields after `count` are its output, and
+ * Arguments of the programs that user space runs (bpf/call.h). weir_fill puts ids [first, first + count) into
+ * the queue of free ids. weir_sweep expires, frees and audits these records; the fields after `count` are its output, and
  * `count` itself: how many records it came to, fewer than asked for if there was much to do.
  * weir_find_ports looks at source ports [first, first + count) of a backend's space and puts the free
  * ones into its queue, `found` of them. weir_read_clock reads the clock.
@@ -163,8 +163,8 @@ struct weir_port_search {
 };
 
 /*
- * weir_kill: which flows to cut. Zero fields take any; `marked`: those of backends whose `cut` is set. Output: `killed`, how many were; `count`, how many
- * records it came to, fewer than asked for after WEIR_KILL_MOST of them.
+ * weir_kill: which flows to cut. Zero fields take any; `marked`: those of backends whose `cut` is set.
+ * Output: `killed`, how many were; `count`, how many records it came to, fewer than asked for after WEIR_KILL_MOST of them.
  */
 #define WEIR_KILL_MOST 1024
 

@@ -10,6 +10,7 @@
 
 #include "abi/flow.h"
 #include "abi/hash.h"
+#include "bench/yardstick_key.h"
 
 /*
  * What no load balancer can do without, written as fast as it can be written: the parse of an IPv4/TCP
@@ -19,7 +20,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
-	__type(key, struct weir_tuple4);
+	__type(key, struct yardstick_key);
 	__type(value, __u64);
 } yardstick_flows SEC(".maps");
 
@@ -36,7 +37,7 @@ struct {
 __u32 yardstick_line_count;
 volatile __u64 yardstick_zero; /* all that was ever read */
 
-static __always_inline int parse(struct xdp_md *ctx, struct weir_tuple4 *tuple)
+static __always_inline int parse(struct xdp_md *ctx, struct yardstick_key *tuple)
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	struct ethhdr *ethernet = (void *)(long)ctx->data;
@@ -46,7 +47,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct weir_tuple4 *tuple)
 	if ((void *)(tcp + 1) > data_end || ethernet->h_proto != bpf_htons(ETH_P_IP) ||
 	    ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_TCP)
 		return 0;
-	*tuple = (struct weir_tuple4){
+	*tuple = (struct yardstick_key){
 		.source = ip->saddr,
 		.destination = ip->daddr,
 		.source_port = tcp->source,
@@ -59,7 +60,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct weir_tuple4 *tuple)
 SEC("xdp.frags")
 int yardstick_bare(struct xdp_md *ctx)
 {
-	struct weir_tuple4 tuple;
+	struct yardstick_key tuple;
 
 	if (!parse(ctx, &tuple) || !bpf_map_lookup_elem(&yardstick_flows, &tuple))
 		return XDP_DROP;
@@ -73,7 +74,7 @@ int yardstick_bare(struct xdp_md *ctx)
 SEC("xdp.frags")
 int yardstick_line(struct xdp_md *ctx)
 {
-	struct weir_tuple4 tuple;
+	struct yardstick_key tuple;
 	volatile __u64 *line;
 	__u32 place;
 
@@ -92,7 +93,7 @@ int yardstick_line(struct xdp_md *ctx)
 SEC("xdp.frags")
 int yardstick_pass(struct xdp_md *ctx)
 {
-	struct weir_tuple4 tuple;
+	struct yardstick_key tuple;
 
 	if (!parse(ctx, &tuple))
 		return XDP_DROP;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "abi/flow.h"
+#include "bench/yardstick_key.h"
 #include "yardstick.skel.h"
 
 struct yardstick {
@@ -50,7 +50,7 @@ void yardstick_close(struct yardstick *yardstick)
 
 int yardstick_add(struct yardstick *yardstick, const struct bench_tuple *tuple)
 {
-	struct weir_tuple4 key = {
+	struct yardstick_key key = {
 		.source = tuple->source,
 		.destination = tuple->destination,
 		.source_port = tuple->source_port,

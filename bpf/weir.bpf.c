@@ -31,7 +31,10 @@ static __always_inline int is_plain(const struct flow_hit *hit, const struct pac
 	       !flow_is_opened_anew(hit, packet);
 }
 
-/* The way of nearly all packets: no call, no helper but the inlined lookups in arrays. */
+/*
+ * The way of nearly all packets: no call, no helper but the inlined lookups in arrays, and in ipip
+ * bpf_xdp_adjust_head().
+ */
 SEC("xdp.frags")
 int weir_xdp(struct xdp_md *ctx)
 {
