@@ -82,7 +82,10 @@ static void enter(struct daemon *daemon, uint32_t ifindex)
 	char name[IF_NAMESIZE];
 	int err = -ENOSPC;
 
-	if (find(daemon, ifindex) || (own && !own->attached) || !if_indextoname(ifindex, name))
+	/* One of weir's that is back is entered when weir is attached to it again. */
+	if (own && !own->attached && daemon->ready)
+		return;
+	if (find(daemon, ifindex) || !if_indextoname(ifindex, name))
 		return;
 	if (!own)
 		attach_pass(daemon, ifindex, name);
@@ -179,4 +182,13 @@ void egress_start(struct daemon *daemon)
 	remove_leftovers(daemon);
 	if (datapath_watch_failures(daemon->datapath, &error) < 0)
 		log_warning("%s", error.text);
+}
+
+void egress_attached(const struct daemon *daemon)
+{
+	char name[IF_NAMESIZE];
+
+	for (size_t i = 0; i < daemon->egress_count; i++)
+		if (if_indextoname(daemon->egresses[i].ifindex, name))
+			warn_if_unwilling(daemon, daemon->egresses[i].ifindex, name);
 }

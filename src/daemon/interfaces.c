@@ -171,13 +171,14 @@ static void detach_others(struct daemon *daemon)
 
 int interfaces_attach(struct daemon *daemon, struct error *error)
 {
+	egress_start(daemon);
 	for (size_t i = 0; i < daemon->config->interface_count; i++) {
 		int err = attach(daemon, &daemon->interfaces[i], error);
 
 		if (err < 0)
 			return err;
 	}
-	egress_start(daemon);
+	egress_attached(daemon);
 	detach_others(daemon);
 	return 0;
 }

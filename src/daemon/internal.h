@@ -169,8 +169,10 @@ void interfaces_source_mac(struct daemon *daemon, uint32_t ifindex, const uint8_
 void interfaces_settle(struct daemon *daemon);
 
 /* egress.c: the interfaces that packets are sent from, into the datapath. */
-/* Once weir is attached to its own. */
+/* Before weir is attached to its own: the first packet that it takes has a way out. */
 void egress_start(struct daemon *daemon);
+/* Once it is: says which of them take no packets. */
+void egress_attached(const struct daemon *daemon);
 /* A next hop leads through this one. */
 void egress_use(struct daemon *daemon, uint32_t ifindex);
 /* Some interface has gone. */

@@ -6,9 +6,11 @@ import resource
 
 import pytest
 
-from network import Lab
-from paths import Paths
-from servers import Servers
+pytest.register_assert_rewrite("direct", "floods", "load", "network", "paths", "pulse", "servers")
+
+from network import Lab  # noqa: E402: an assertion there says its values, too
+from paths import Paths  # noqa: E402
+from servers import Servers  # noqa: E402
 
 
 def pytest_configure(config):

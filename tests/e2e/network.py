@@ -191,7 +191,11 @@ class Lab:
 
     def connect(self, to=SERVICE, host="client", bind=None, timeout=PATIENCE):
         made = self.socket(host, family_of(to[0]), bind=bind, timeout=timeout)
-        made.connect(to)
+        try:
+            made.connect(to)
+        except OSError:
+            made.close()  # else it goes on trying as long as the exception is looked at
+            raise
         return made
 
     def datagrams(self, to=SERVICE, host="client", bind=None, timeout=PATIENCE):
