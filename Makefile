@@ -42,13 +42,13 @@ check: root deps build lint unit gate e2e ## all checks and tests (root)
 
 check-long: deps-long check ## the same, and what takes minutes: other kernels, ten million packets on two CPUs and more (root)
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs $(if $(FULL),--timeout-multiplier 20) --suite long
-	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 -m long tests/e2e
+	@tests/e2e/run -m long
 
 unit: root build
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs
 
 e2e: root build
-	@$(PYTHON) -m pytest -q -p no:cacheprovider -n 2 tests/e2e
+	@tests/e2e/run
 
 gate: root build ## have instruction counts grown by more than 10 %? (root)
 	@tests/gate/gate $(BUILD)
