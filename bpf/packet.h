@@ -248,7 +248,7 @@ static __always_inline enum weir_reason parse_ip6(void *data, void *data_end, in
 		reason = parse_extensions(data, data_end, end, packet);
 		if (reason == WEIR_REASON_NOT_TCP_UDP)
 			return reason;
-		if (reason == WEIR_REASON_FRAGMENT)
+		if (reason == WEIR_REASON_FRAGMENT && (to_group || end <= packet->frame_length))
 			return to_group ? WEIR_REASON_NOT_UNICAST : reason;
 	}
 	if (to_group)

@@ -89,6 +89,22 @@ static void there_and_back(void **state)
 	}
 }
 
+/* Most of each fragment lies in other pieces of the frame. */
+static void little_in_the_first_piece(void **state)
+{
+	struct world *world = *state;
+	struct talk talk = talk_udp(world, CLIENT, 40000);
+	struct segment in;
+
+	if (!world_splits(world))
+		return;
+	talk_open(&talk);
+	in = client_segment(&talk, 0, 1400);
+	in.fragment = 0;
+	world->linear = 128;
+	all_sent(&talk, &in, true, 512);
+}
+
 /* The first packet of a flow comes in pieces. */
 static void new_flow(void **state)
 {
@@ -235,14 +251,22 @@ static void not_sent(void **state)
 	world_send(world, &frame, WEIR_REASON_NO_NEXT_HOP, XDP_DROP, NULL);
 }
 
-/* A first fragment too short for its ports; one with a length shorter than a header. */
+/*
+ * A first fragment too short for its ports; one with a length shorter than a header; one behind it that says
+ * it is longer than the frame.
+ */
 static void malformed(void **state)
 {
 	struct talk talk = talk_udp(*state, CLIENT, 40000);
 	struct segment in = client_segment(&talk, 0, 100);
 	struct frame frame;
 
+	talk_open(&talk);
 	in.fragment = 0;
+	sent(&talk, &in, true, 0, 64, next_id(*state));
+	frame = piece(&in, 64, 44);
+	frame.length--;
+	world_send(*state, &frame, WEIR_REASON_MALFORMED_IP, XDP_DROP, NULL);
 	frame = piece(&in, 0, 4);
 	world_send(*state, &frame, WEIR_REASON_MALFORMED_UDP, XDP_DROP, NULL);
 	frame = piece(&in, 0, 16);
@@ -257,6 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		world_test(there_and_back),
+		world_test(little_in_the_first_piece),
 		world_test(new_flow),
 		world_test(same_id_of_two_clients),
 		world_test(tcp),
