@@ -17,6 +17,9 @@
 /* Claimed: no hash finds it, and it is not empty. */
 #define SESSION_CLAIMED 0xffffffff
 
+/* So much a session's last packet may be ahead of a look at the clock: it was here, on another CPU, since. */
+#define SESSION_AHEAD 4096U
+
 /* The tuple's hash as sessions know it, whose upper half chooses the bucket as it does in the index. */
 static __always_inline __u64 session_hash(const struct packet *packet)
 {
@@ -59,6 +62,14 @@ static __always_inline __u32 session_place(const struct weir_session_bucket *buc
 	return WEIR_SESSION_PLACES;
 }
 
+/* For how long has the session been silent? */
+static __always_inline __u32 session_idle(const struct weir_session *session, __u32 now)
+{
+	__u32 idle = now - session->last_seen;
+
+	return idle < -SESSION_AHEAD ? idle : 0;
+}
+
 static __always_inline int session_is_tcp(const struct packet *packet)
 {
 	return packet->tuple.protocol == IPPROTO_TCP;
@@ -81,13 +92,13 @@ static __always_inline int session_goes_on(const struct weir_session *session,
 					   const struct weir_service *service, __u32 use,
 					   const struct packet *packet, __u32 now)
 {
-	__u32 age = now - session->last_seen;
+	__u32 idle = session_idle(session, now);
 
 	if (!session_is_tcp(packet))
-		return age <= service->timeouts.udp_established;
+		return idle <= service->timeouts.udp_established;
 	if (!packet_opens(packet))
 		return 1;
-	if (age > service->timeouts.tcp || session->flags & WEIR_SESSION_CLOSING)
+	if (idle > service->timeouts.tcp || session->flags & WEIR_SESSION_CLOSING)
 		return 0;
 	return use == WEIR_BACKEND_OPEN || session->flags & WEIR_SESSION_ESTABLISHED;
 }
@@ -180,14 +191,31 @@ static __always_inline void session_touch(struct weir_session *session, const st
 }
 
 /*
- * Which of two to give up? One that never got beyond its first packet before one that did, so that a flood
- * of these pushes out its own; then the one that was silent for longer.
+ * Is nothing more to come of a session with these @flags? Whether it is of TCP or UDP is not known, so the
+ * longer timeout counts; after the client's FIN (it may read on) or RST, the one of closing.
  */
-static __always_inline __u64 session_uselessness(const struct weir_session *session, __u32 now)
+static __always_inline int session_is_over(__u32 backend_id, __u8 flags, __u32 idle)
 {
-	__u64 age = now - session->last_seen;
+	struct weir_backend *backend = array_at(&backends, backend_id);
+	struct weir_service *service = backend ? array_at(&services, backend->service) : NULL;
 
-	return session->flags & WEIR_SESSION_ESTABLISHED ? age : age | 1ULL << 32;
+	if (!service)
+		return 1;
+	if (flags & WEIR_SESSION_CLOSING)
+		return idle > service->timeouts.tcp_close;
+	return idle > service->timeouts.tcp && idle > service->timeouts.udp_established;
+}
+
+/*
+ * Which of two to give up? One that is over; then one that never got beyond its first packet before one that
+ * did, so that a flood of these pushes out its own; then the one that was silent for longer. Not static, so
+ * that the verifier looks at it once, and not at each place of a bucket.
+ */
+__noinline __u64 session_uselessness(__u32 backend_id, __u8 flags, __u32 idle)
+{
+	if (session_is_over(backend_id, flags, idle))
+		return idle | 2ULL << 32;
+	return flags & WEIR_SESSION_ESTABLISHED ? idle : idle | 1ULL << 32;
 }
 
 /*
@@ -207,7 +235,8 @@ __noinline __u32 session_choose(__u64 hash, __u32 now)
 		owner.word = READ_WORD(bucket->sessions[i].owner.word);
 		if (!owner.word || owner.check == (__u32)hash)
 			return i;
-		uselessness = session_uselessness(&bucket->sessions[i], now);
+		uselessness = session_uselessness(owner.backend, bucket->sessions[i].flags,
+						  session_idle(&bucket->sessions[i], now));
 		if (uselessness >= most && owner.backend != SESSION_CLAIMED) {
 			most = uselessness;
 			chosen = i;

@@ -422,6 +422,21 @@ static void flood_of_syns(void **state)
 	}
 }
 
+/* Another CPU saw a packet of it since this one looked at the clock. */
+static void seen_this_moment(void **state)
+{
+	struct world *world = *state;
+	struct segment in = udp_datagram(CLIENT, 40000, WEIR, PORT, 100), syn = syn_from(40000);
+
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	send_to(world, &in, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	age(world, (uint32_t)-1000);
+	send_to(world, &in, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	age(world, (uint32_t)-1000);
+	send_to(world, &syn, WEIR_REASON_TO_BACKEND, BACKEND_1);
+}
+
 /* As many as were asked for, all at once: hardly any is forgotten. */
 static void table_in_full_use(void **state)
 {
@@ -443,6 +458,29 @@ static void table_in_full_use(void **state)
 	forgotten = (uint32_t)world->counters.reasons[WEIR_REASON_HASHED];
 	assert_int_equal(forgotten + world->counters.reasons[WEIR_REASON_TO_BACKEND], FLOWS);
 	assert_in_range(forgotten, 0, FLOWS / 100);
+}
+
+/* Connections that are over, in every place, do not make new ones push out each other before they are answered. */
+static void places_of_what_is_over(void **state)
+{
+	enum { OVER = 20000, FLOWS = 512 };
+	struct world *world = *state;
+
+	direct_serve(world, WEIR_MODE_DSR, WEIR_SCHEDULER_RR);
+	for (uint32_t i = 0; i < OVER + 2 * FLOWS; i++) {
+		uint32_t place = i < OVER ? i : OVER + (i - OVER) % FLOWS;
+		struct segment in = tcp_segment(CLIENT + place / 10000,
+						(uint16_t)(1024 + place % 10000), WEIR, PORT,
+						i < OVER || i >= OVER + FLOWS ? ACK : SYN);
+		struct frame frame = frame_of(&in);
+
+		if (i == OVER)
+			age(world, service_of(world, DIRECT)->timeouts.tcp + 1);
+		assert_int_equal(world_run_quickly(world, &frame), XDP_TX);
+	}
+	world_read_counters(world);
+	assert_int_equal(world->counters.reasons[WEIR_REASON_HASHED], OVER);
+	assert_int_equal(world->counters.reasons[WEIR_REASON_TO_BACKEND], FLOWS);
 }
 
 /* A driver that leaves little before the frame: so does metadata that another program put there. */
@@ -521,7 +559,9 @@ int main(void)
 		world_test(an_old_session),
 		world_test(listeners_change),
 		world_test(flood_of_syns),
+		world_test(seen_this_moment),
 		world_test(table_in_full_use),
+		world_test(places_of_what_is_over),
 		world_test(no_headroom),
 		world_test(outer_sources),
 	};
