@@ -35,6 +35,24 @@ bool address_from_socket(const struct sockaddr *socket, struct weir_address *ret
 	return true;
 }
 
+size_t endpoint_to_socket(const struct endpoint *endpoint, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+	memset(ret, 0, sizeof(*ret));
+	if (address_is_v4(&endpoint->address)) {
+		v4.sin_port = htons(endpoint->port);
+		v4.sin_addr.s_addr = address_to_v4(&endpoint->address);
+		memcpy(ret, &v4, sizeof(v4));
+		return sizeof(v4);
+	}
+	v6.sin6_port = htons(endpoint->port);
+	memcpy(&v6.sin6_addr, &endpoint->address, sizeof(v6.sin6_addr));
+	memcpy(ret, &v6, sizeof(v6));
+	return sizeof(v6);
+}
+
 bool address_is_v4(const struct weir_address *address)
 {
 	return !address->word[0] && !address->word[1] && address->word[2] == htonl(0xffff);

@@ -8,6 +8,7 @@
 #include "abi/address.h"
 
 struct sockaddr;
+struct sockaddr_storage;
 
 /* An address and a port; the port is in host byte order, 0 where none was given. */
 struct endpoint {
@@ -57,3 +58,5 @@ uint32_t address_to_v4(const struct weir_address *address);
 
 /* Of a socket address, its port left aside. False: it is of another family; *ret is untouched. */
 bool address_from_socket(const struct sockaddr *socket, struct weir_address *ret);
+/* The same the other way round; returns the length. */
+size_t endpoint_to_socket(const struct endpoint *endpoint, struct sockaddr_storage *ret);

@@ -305,6 +305,7 @@ static void tear_down(struct daemon *daemon)
 	else
 		network_leave(daemon);
 	restore_free(&daemon->restore);
+	path_mtu_close(daemon);
 	checks_stop(daemon);
 	control_server_free(daemon->control);
 	grace_close(&daemon->grace);
@@ -342,6 +343,7 @@ int daemon_run(const struct config *config, const struct daemon_options *options
 	daemon->started_ms = uv_hrtime() / 1000000;
 	grace_init(&daemon->grace, &daemon->loop);
 	uv_timer_init(&daemon->loop, &daemon->first_resolution);
+	path_mtu_init(daemon);
 	err = catch_signals(daemon);
 	if (err < 0)
 		error_set(&error, err, "cannot catch signals: %s", strerror(-err));

@@ -22,6 +22,11 @@ struct hop {
 	bool logged_usable;
 	uint8_t logged_mac[6];
 	uint32_t first_backend; /* id; the list goes on in struct backend */
+	struct hop_path {
+		uint32_t mtu;        /* as a router told (path_mtu.h); 0: none did */
+		unsigned int silent; /* so often it was asked for since */
+		bool asked;          /* in this minute */
+	} path;
 	struct resolver_hop state;
 };
 

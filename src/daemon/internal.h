@@ -14,6 +14,7 @@
 #include "src/daemon/grace.h"
 #include "src/daemon/hops.h"
 #include "src/daemon/horizon.h"
+#include "src/daemon/path_mtu.h"
 #include "src/daemon/refusals.h"
 #include "src/daemon/registry.h"
 #include "src/daemon/restore.h"
@@ -110,6 +111,7 @@ struct daemon {
 	struct health *health;
 	struct check_paths check_paths;
 	uv_timer_t first_resolution;
+	struct path_mtu path_mtu;
 	struct control_server *control;
 	struct datapath *datapath;
 	const struct datapath_tables *tables;
@@ -205,6 +207,17 @@ bool network_is_resolved(const struct daemon *daemon);
 
 /* What the resolver tells of a hop, under its id here. */
 void network_take_hop(struct daemon *daemon, uint16_t id, const struct resolver_hop *state);
+
+/* The same, as it is known here. */
+void network_write_hop(struct daemon *daemon, const struct hop *hop);
+/* Has a service of this mode a backend there? */
+bool network_serves(const struct daemon *daemon, const struct hop *hop, enum weir_mode mode);
+
+/* path_mtu.c */
+void path_mtu_init(struct daemon *daemon);
+/* The way to this hop is another one. */
+void path_mtu_ask(struct daemon *daemon, struct hop *hop);
+void path_mtu_close(struct daemon *daemon);
 
 /* gateways.c: next hops towards clients. */
 void gateways_take(struct daemon *daemon, const struct resolver_hop *state);

@@ -44,13 +44,12 @@ static void log_backends(const struct daemon *daemon, const struct hop *hop, boo
 			  usable && !backends[id].config->weight ? ", weight 0: no new flows" : "");
 }
 
-/* Do replies have to come back through weir? */
-static bool has_replies(const struct daemon *daemon, const struct hop *hop)
+bool network_serves(const struct daemon *daemon, const struct hop *hop, enum weir_mode mode)
 {
 	const struct backend *backends = daemon->registry.backends;
 
 	for (uint32_t id = hop->first_backend; id; id = backends[id].next_same_hop)
-		if (daemon->registry.services[backends[id].service].own.mode == WEIR_MODE_NAT)
+		if (daemon->registry.services[backends[id].service].own.mode == mode)
 			return true;
 	return false;
 }
@@ -60,7 +59,8 @@ static void log_bypass(const struct daemon *daemon, const struct hop *hop)
 	char address[ENDPOINT_STRING_SIZE];
 	char name[IF_NAMESIZE] = "?";
 
-	if (!has_replies(daemon, hop))
+	/* Replies have to come back through weir. */
+	if (!network_serves(daemon, hop, WEIR_MODE_NAT))
 		return;
 	for (size_t i = 0; i < daemon->config->interface_count; i++)
 		if (!daemon->interfaces[i].ifindex ||
@@ -168,16 +168,26 @@ bool network_is_resolved(const struct daemon *daemon)
 	return true;
 }
 
+void network_write_hop(struct daemon *daemon, const struct hop *hop)
+{
+	struct resolver_hop now = hop->state;
+
+	if (hop->path.mtu && hop->path.mtu < now.mtu)
+		now.mtu = hop->path.mtu;
+	hop_write(&daemon->tables->hops[hop - daemon->hops.entries], &now);
+}
+
 void network_take_hop(struct daemon *daemon, uint16_t id, const struct resolver_hop *state)
 {
 	struct hop *hop = &daemon->hops.entries[id];
 
 	hop->state = *state;
 	hop->known = true;
-	hop_write(&daemon->tables->hops[id], state);
+	network_write_hop(daemon, hop);
 	egress_use(daemon, daemon->tables->hops[id].ifindex);
 	publish_hop(daemon, hop);
 	log_hop(daemon, hop, false);
+	path_mtu_ask(daemon, hop);
 }
 
 static void on_hop(const struct resolver_hop *state, void *user)

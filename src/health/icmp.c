@@ -212,7 +212,7 @@ static int icmp_start(struct prober *prober)
 	bool v4 = address_is_v4(&place.endpoint.address);
 	struct icmp *icmp = v4 ? prober->health->icmp : prober->health->icmp6;
 	struct sockaddr_storage address;
-	socklen_t length = place_socket_address(&place, &address);
+	socklen_t length = endpoint_to_socket(&place.endpoint, &address);
 	struct icmp_run *run;
 	struct echo echo = { .type = icmp->v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST, .id = icmp->id };
 

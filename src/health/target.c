@@ -131,32 +131,13 @@ struct place target_place(const struct target *target, size_t number)
 int place_bind(const struct place *place, int fd)
 {
 	bool v4 = address_is_v4(&place->endpoint.address);
-	const struct place any = {
-		.endpoint.address = v4 ? address_from_v4(0) : (struct weir_address){},
+	const struct endpoint any = {
+		.address = v4 ? address_from_v4(0) : (struct weir_address){},
 	};
 	struct sockaddr_storage address;
-	socklen_t length = place_socket_address(&any, &address);
+	socklen_t length = endpoint_to_socket(&any, &address);
 
 	if (!place->service)
 		return 0;
 	return bind(fd, (struct sockaddr *)&address, length) < 0 ? -errno : 0;
-}
-
-socklen_t place_socket_address(const struct place *place, struct sockaddr_storage *ret)
-{
-	const struct weir_address *address = &place->endpoint.address;
-	struct sockaddr_in v4 = { .sin_family = AF_INET };
-	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
-
-	memset(ret, 0, sizeof(*ret));
-	if (address_is_v4(address)) {
-		v4.sin_port = htons(place->endpoint.port);
-		v4.sin_addr.s_addr = address_to_v4(address);
-		memcpy(ret, &v4, sizeof(v4));
-		return sizeof(v4);
-	}
-	v6.sin6_port = htons(place->endpoint.port);
-	memcpy(&v6.sin6_addr, address, sizeof(v6.sin6_addr));
-	memcpy(ret, &v6, sizeof(v6));
-	return sizeof(v6);
 }

@@ -35,6 +35,3 @@ struct place target_place(const struct target *target, size_t number);
  * differ in nothing else. Negative errno.
  */
 int place_bind(const struct place *place, int fd);
-
-/* Returns the length. */
-socklen_t place_socket_address(const struct place *place, struct sockaddr_storage *ret);

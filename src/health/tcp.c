@@ -55,7 +55,7 @@ static int tcp_start(struct prober *prober)
 {
 	struct sockaddr_storage address;
 	struct place place = target_place(&prober->target, prober->place_number);
-	socklen_t length = place_socket_address(&place, &address);
+	socklen_t length = endpoint_to_socket(&place.endpoint, &address);
 	_cleanup_free_ struct tcp_run *run = calloc(1, sizeof(*run));
 	_cleanup_close_ int fd = socket(address.ss_family,
 					SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);

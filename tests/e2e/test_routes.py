@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from direct import decapsulation
 from frames import IP, TCP, Wire
-from network import until
+from network import endpoint, until
 from paths import (ADDRESSES, BESIDE, CLIENT, FAR, INSIDE, OUTSIDE, SERVICE, SERVICE_ADDRESS,
-                   content, echo_servers, no_losses, ready_for, serving, transfer)
+                   content, echo_servers, no_losses, ready_for, serving, six, transfer)
 from pulse import Pulse
 from servers import echoes, hold, visit
 
@@ -206,6 +207,44 @@ def test_interfaces_of_different_mtu(paths, mode, narrow):
         paths.balance_between(mode, backends=["backend-1"])
         assert transfer(paths.connect(SERVICE))
         assert no_losses(paths)["too_big"] > 0
+
+
+def narrow_the_far_side(paths, mtu):
+    """Only router-a knows; backend-3 tells its clients that it takes 1460 bytes."""
+    paths.batch("router-a", f"link set eth2 mtu {mtu}")
+    paths.batch("backend-3", f"route replace default via {FAR['router-a']} mtu 1400 advmss 1460")
+
+
+@pytest.mark.parametrize("outer_source", ["spread", "fixed"])
+@pytest.mark.parametrize("backend", [ADDRESSES["backend-3"], six(ADDRESSES["backend-3"])])
+def test_tunnel_through_a_narrow_link(paths, backend, outer_source):
+    """The router's word goes to an address that nobody has; clients are told the right size."""
+    paths.own_service_address("backend-3")
+    narrow_the_far_side(paths, 1400)
+    config = paths.configuration("ipip", outer_source=outer_source)
+    config["services"][0]["backends"] = [{"address": endpoint(backend, 8000)}]
+    with decapsulation(paths, "backend-3"), echo_servers(paths, ("backend-3", SERVICE_ADDRESS)):
+        weir = paths.run_file(config)
+        weir.wait_log(f"backend address {backend}: a router on the way takes packets of 1400 bytes")
+        assert transfer(paths.connect(SERVICE))
+        assert no_losses(paths)["too_big"] > 0
+    room = 40 if ":" in backend else 20
+    assert f"mtu {1400 - room}" in paths.exec("client", "ip", "route", "get", SERVICE_ADDRESS).stdout
+
+
+@pytest.mark.long
+def test_narrow_link_becomes_wide(paths):
+    """What a router has said is forgotten when three minutes did not bring it again."""
+    paths.own_service_address("backend-3")
+    narrow_the_far_side(paths, 1400)
+    with decapsulation(paths, "backend-3"), echo_servers(paths, ("backend-3", SERVICE_ADDRESS)):
+        weir = paths.balance_between("ipip", backends=["backend-3"])
+        weir.wait_log("takes packets of 1400 bytes")
+        narrow_the_far_side(paths, 1500)
+        until(lambda: "no router on the way complains of 1500 bytes any more" in weir.log,
+              timeout=300, what="a wider way")
+        paths.exec("client", "ip", "route", "flush", "cache")
+        assert transfer(paths.connect(SERVICE))
 
 
 def test_policy_rules_hold(paths):
