@@ -108,7 +108,7 @@ struct weir_shared {
 	/* Records in use, from creation until the id is free again. */
 	__u32 records[WEIR_FAMILIES];
 	__u32 udp_established[WEIR_FAMILIES]; /* promoted UDP flows */
-	__u64 fragmented; /* first fragments sent: the last 16 bits are the next one's id */
+	__u64 fragmented; /* ids given to what is or may be fragmented: the last 16 bits are the next */
 };
 
 /* A token bucket (per CPU). */

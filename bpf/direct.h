@@ -92,6 +92,14 @@ static __always_inline int inner_read(struct xdp_md *ctx, const struct packet *p
 	return 1;
 }
 
+/* An id for what is, or on its way may be, cut into fragments (RFC 6864 4). */
+static __always_inline __be16 ip_id_next(void)
+{
+	struct weir_shared *shared_ = WEIR_ONLY(shared);
+
+	return shared_ ? bpf_htons(__sync_fetch_and_add(&shared_->fragmented, 1)) : 0;
+}
+
 static __always_inline void outer_fill4(struct iphdr *outer, const struct inner *inner,
 					__u8 protocol, __be16 fragment,
 					const struct weir_address *source,
@@ -102,6 +110,7 @@ static __always_inline void outer_fill4(struct iphdr *outer, const struct inner 
 		.ihl = sizeof(*outer) / 4,
 		.tos = inner->traffic_class,
 		.tot_len = bpf_htons(sizeof(*outer) + inner->length),
+		.id = fragment ? 0 : ip_id_next(),
 		.frag_off = fragment,
 		.ttl = OUTER_TTL,
 		.protocol = protocol,

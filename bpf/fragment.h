@@ -61,13 +61,10 @@ static __always_inline union weir_fragment fragment_of_flow(struct xdp_md *ctx,
 	};
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
-	struct weir_shared *shared_ = WEIR_ONLY(shared);
 	struct iphdr *ip = packet_l3(data, packet);
 	__u16 delta;
 
-	if (!shared_)
-		return fragment;
-	fragment.id = bpf_htons(__sync_fetch_and_add(&shared_->fragmented, 1));
+	fragment.id = ip_id_next();
 	delta = fragment_rename(data, data_end, packet, fragment);
 	if (packet->tuple.family == WEIR_IPV4 && (void *)(ip + 1) <= data_end)
 		ip->check = checksum_apply(ip->check, delta);

@@ -89,6 +89,7 @@ static void put_outer4(uint8_t *ip, const uint8_t *inner, const struct outer *ou
 	ip[0] = 0x45;
 	ip[1] = traffic_class(inner);
 	put16(ip + 2, (uint16_t)(20 + packet_length(inner)));
+	put16(ip + 4, outer->id);
 	put16(ip + 6, outer->clear_df ? 0 : 0x4000);
 	ip[8] = OUTER_TTL;
 	ip[9] = inner[0] >> 4 == 6 ? IP6IP6 : IPIP;
@@ -128,7 +129,7 @@ struct frame encapsulated(const struct frame *inner, size_t tags, const struct o
 
 struct frame direct_expected(const struct world *world, const struct segment *in, uint32_t backend)
 {
-	const struct outer outer = { mapped(WEIR), mapped(backend), false };
+	const struct outer outer = { mapped(WEIR), mapped(backend), false, 0 };
 	const struct weir_tuple tuple = tuple_of(in);
 	struct frame frame = routed(in, backend);
 

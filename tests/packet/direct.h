@@ -12,6 +12,7 @@ enum { DIRECT = 20, DATAGRAMS, DIRECT_PORT = 9000 };
 struct outer {
 	struct weir_address source, destination;
 	bool clear_df;
+	uint16_t id; /* IPv4 */
 };
 
 /* A TCP and a UDP service of @mode over backends 1 and 2; ipip: a fixed outer source. */

@@ -45,14 +45,21 @@ static struct outer serve(struct world *world, int side, uint8_t flags)
 	return outer;
 }
 
+/* What may be cut on its way has an id of its own. */
 static void sent(struct world *world, const struct segment *in, enum weir_reason reason,
-		 const struct outer *outer)
+		 const struct outer *like)
 {
+	const __u64 *ids = &world->tables->shared->fragmented, next = *ids;
+	bool has_id = like->clear_df && like->destination.word[2] == htonl(0xffff);
+	struct frame frame = frame_of(in), inner = routed(in, BACKEND_1), expected;
 	const struct weir_tuple tuple = tuple_of(in);
-	struct frame frame = frame_of(in), inner = routed(in, BACKEND_1);
-	struct frame expected = encapsulated(&inner, in->tags, outer, world_hash(world, &tuple));
+	struct outer outer = *like;
 
+	if (has_id)
+		outer.id = (uint16_t)next;
+	expected = encapsulated(&inner, in->tags, &outer, world_hash(world, &tuple));
 	world_send(world, &frame, reason, XDP_TX, &expected);
+	assert_int_equal(*ids, next + has_id);
 }
 
 /* Traffic class, tags, options, every kind of length: all of it inside, and what belongs there outside. */
@@ -206,7 +213,7 @@ static struct segment error_outer(uint8_t ttl)
 
 static void error_goes(struct world *world, const struct segment *about, uint32_t backend)
 {
-	const struct outer tunnel = { mapped(WEIR), mapped(backend), false };
+	const struct outer tunnel = { mapped(WEIR), mapped(backend), false, 0 };
 	const struct weir_tuple tuple = tuple_of(about);
 	struct segment outer = error_outer(64);
 	struct frame in = error_about(about, &outer), out;

@@ -158,7 +158,7 @@ static void kept_in(struct world *world, enum weir_mode mode)
 	for (size_t i = 0; (headers = kept(i)); i++) {
 		struct segment in = tcp_segment(CLIENT, (uint16_t)(42000 + i), WEIR, DIRECT_PORT,
 						SYN);
-		const struct outer outer = { mapped(WEIR), backend, false };
+		const struct outer outer = { mapped(WEIR), backend, false, 0 };
 		const struct weir_tuple tuple = tuple_of(&in);
 		struct frame plain = frame_of(&in), frame_in = with(&plain, headers), out;
 
