@@ -62,6 +62,7 @@ static void send_reset(const struct daemon *daemon, const struct flow_record *fl
 	if (!(hop->destination.flags & WEIR_HOP_VALID))
 		return;
 	reset_frame_of(flow, side, &reset);
+	reset.vlan = hop->vlan;
 	memcpy(reset.source_mac, hop->source.mac, ETH_ALEN);
 	memcpy(reset.destination_mac,
 	       hop->destination.flags & WEIR_HOP_ON_LINK ? flow->flow.client_mac :

@@ -85,13 +85,26 @@ static size_t put_ip6(const struct weir_tuple *tuple, uint8_t *to)
 	return sizeof(ip);
 }
 
+/* What stands before the IP header. Returns its length. */
+static size_t put_link(const struct reset_frame *reset, uint8_t *to)
+{
+	const uint16_t tag[] = { htons(ETHERTYPE_VLAN), htons(reset->vlan) };
+	const uint16_t type = htons(reset->tuple.family == WEIR_IPV6 ? ETHERTYPE_IPV6 :
+								       ETHERTYPE_IP);
+	const size_t tag_length = reset->vlan ? sizeof(tag) : 0;
+	uint8_t *after = to + 2 * ETH_ALEN;
+
+	memcpy(to, reset->destination_mac, ETH_ALEN);
+	memcpy(to + ETH_ALEN, reset->source_mac, ETH_ALEN);
+	memcpy(after, tag, tag_length);
+	memcpy(after + tag_length, &type, sizeof(type));
+	return 2 * ETH_ALEN + tag_length + sizeof(type);
+}
+
 size_t reset_frame_build(const struct reset_frame *reset, uint8_t ret[static RESET_FRAME_MOST])
 {
 	const struct weir_tuple *tuple = &reset->tuple;
 	bool v6 = tuple->family == WEIR_IPV6;
-	struct ether_header ethernet = {
-		.ether_type = htons(v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP),
-	};
 	struct tcphdr tcp = {
 		.source = tuple->source_port,
 		.dest = tuple->destination_port,
@@ -103,11 +116,8 @@ size_t reset_frame_build(const struct reset_frame *reset, uint8_t ret[static RES
 	};
 	/* The words of an IPv4 address that say that it is one add up to nothing. */
 	uint32_t sum = IPPROTO_TCP + sizeof(tcp);
-	size_t length = sizeof(ethernet);
+	size_t length = put_link(reset, ret);
 
-	memcpy(ethernet.ether_dhost, reset->destination_mac, ETH_ALEN);
-	memcpy(ethernet.ether_shost, reset->source_mac, ETH_ALEN);
-	memcpy(ret, &ethernet, sizeof(ethernet));
 	length += v6 ? put_ip6(tuple, ret + length) : put_ip4(tuple, ret + length);
 	sum = add_words(sum, &tuple->source, sizeof(tuple->source));
 	sum = add_words(sum, &tuple->destination, sizeof(tuple->destination));

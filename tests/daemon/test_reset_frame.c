@@ -17,7 +17,7 @@ static const uint8_t expected[54] = {
 
 static void test_bytes(void **state)
 {
-	const struct reset_frame reset = {
+	struct reset_frame reset = {
 		.destination_mac = { 2, 3, 4, 5, 6, 7 },
 		.source_mac = { 10, 11, 12, 13, 14, 15 },
 		.tuple = { .source = address_from_v4(htonl(0xc0a8b20a)),
@@ -31,6 +31,11 @@ static void test_bytes(void **state)
 
 	assert_int_equal(reset_frame_build(&reset, frame), sizeof(expected));
 	assert_memory_equal(frame, expected, sizeof(expected));
+	reset.vlan = 7;
+	assert_int_equal(reset_frame_build(&reset, frame), sizeof(expected) + 4);
+	assert_memory_equal(frame, expected, 12);
+	assert_memory_equal(frame + 12, "\x81\x00\x00\x07", 4);
+	assert_memory_equal(frame + 16, expected + 12, sizeof(expected) - 12);
 }
 
 /* A receiver's sum over all that the checksum covers, and the checksum, is 0xffff. */
