@@ -25,6 +25,22 @@ static int set_number(const struct command *command, json_t *arguments, const ch
 	return EXIT_DONE;
 }
 
+/* "--deadline SECONDS" as the argument of its name. False: @argv[*index] is something else. */
+static bool take_seconds(const struct command *command, char *argv[], int *index,
+			 const char *option, json_t *arguments, int *status)
+{
+	const char *value;
+	const int found = cli_take_value(argv, index, option, &value);
+
+	if (found < 0)
+		*status = cli_misuse(command, "%s: SECONDS is missing", option);
+	else if (found && json_object_get(arguments, option + 2))
+		*status = cli_misuse(command, "%s is given twice", option);
+	else if (found)
+		*status = set_number(command, arguments, option + 2, value);
+	return found != 0;
+}
+
 /* The first two operands. */
 static int take_place(const struct command *command, int argc, char *argv[], json_t *arguments)
 {
@@ -95,14 +111,11 @@ int command_backend_remove(const struct cli *cli, const struct command *command,
 	char *places[2];
 
 	for (int i = 0; status == EXIT_DONE && i < argc; i++) {
-		const char *value = !strncmp(argv[i], "--deadline=", 11) ? argv[i] + 11 : NULL;
+		const int found = take_seconds(command, argv, &i, "--deadline", arguments, &status);
 
-		if (value || !strcmp(argv[i], "--deadline"))
-			status = set_number(command, arguments, "deadline",
-					    value ? value : argv[++i]);
-		else if (argv[i][0] == '-' || count == 2)
-			status = cli_misuse(command, "'%s' is one argument too many", argv[i]);
-		else
+		if (!found && (argv[i][0] == '-' || count == 2))
+			status = cli_unexpected(command, argv[i]);
+		else if (!found)
 			places[count++] = argv[i];
 	}
 	if (status == EXIT_DONE)
@@ -113,16 +126,15 @@ int command_backend_remove(const struct cli *cli, const struct command *command,
 int command_flow_kill(const struct cli *cli, const struct command *command, int argc, char *argv[])
 {
 	json_auto_t *arguments = NULL;
-	bool all = argc == 1 && !strcmp(argv[0], "--all");
-	int status = all ? EXIT_DONE : fetch_parse(command, argc, argv, &arguments);
+	int status = fetch_parse(command, argc, argv, &arguments);
 
 	if (status != EXIT_DONE)
 		return status;
-	if (all)
-		arguments = json_pack("{s:b}", "all", 1);
-	else if (!json_object_size(arguments))
+	if (!json_object_size(arguments))
 		return cli_misuse(command,
 				  "which flows? expected --service, --backend, --client or --all");
+	if (json_object_get(arguments, "all") && json_object_size(arguments) > 1)
+		return cli_misuse(command, "--all goes with no other option");
 	return send(cli, "flow kill", arguments);
 }
 
@@ -145,26 +157,28 @@ int command_reload(const struct cli *cli, const struct command *command, int arg
 	json_auto_t *arguments = json_object();
 	int status = EXIT_DONE;
 
-	if (argc == 2 && !strcmp(argv[0], "--confirm"))
-		status = set_number(command, arguments, "confirm", argv[1]);
-	else if (argc == 1 && !strncmp(argv[0], "--confirm=", 10))
-		status = set_number(command, arguments, "confirm", argv[0] + 10);
-	else if (argc)
-		status = cli_misuse(command, "expected --confirm SECONDS, or nothing");
-	return status == EXIT_DONE ? send_generation(cli, "reload", arguments, "reloaded") : status;
+	for (int i = 0; status == EXIT_DONE && i < argc; i++)
+		if (!take_seconds(command, argv, &i, "--confirm", arguments, &status))
+			status = cli_unexpected(command, argv[i]);
+	if (status == EXIT_DONE)
+		status = send_generation(cli, "reload", arguments, "reloaded");
+	if (status == EXIT_DONE && !cli->json && field(arguments, "confirm"))
+		printf("on trial for %s s: keep it with 'weir confirm'\n",
+		       field_count(arguments, "confirm").s);
+	return status;
 }
 
 int command_confirm(const struct cli *cli, const struct command *command, int argc, char *argv[])
 {
 	if (argc)
-		return cli_misuse(command, "'%s' is one argument too many", argv[0]);
+		return cli_unexpected(command, argv[0]);
 	return send_generation(cli, "confirm", NULL, "confirmed");
 }
 
 int command_rollback(const struct cli *cli, const struct command *command, int argc, char *argv[])
 {
 	if (argc)
-		return cli_misuse(command, "'%s' is one argument too many", argv[0]);
+		return cli_unexpected(command, argv[0]);
 	return send_generation(cli, "rollback", NULL, "rolled back");
 }
 
@@ -175,7 +189,7 @@ int command_config_show(const struct cli *cli, const struct command *command, in
 	int status;
 
 	if (argc)
-		return cli_misuse(command, "'%s' is one argument too many", argv[0]);
+		return cli_unexpected(command, argv[0]);
 	if (cli->json)
 		return fetch_print_lines(cli, "config show", NULL);
 	status = fetch_one(cli, "config show", NULL, &answer);
@@ -207,7 +221,7 @@ int command_config_diff(const struct cli *cli, const struct command *command, in
 	int status;
 
 	if (argc)
-		return cli_misuse(command, "'%s' is one argument too many", argv[0]);
+		return cli_unexpected(command, argv[0]);
 	if (cli->json)
 		return fetch_print_array(cli, "config diff", NULL);
 	status = fetch_all(cli, "config diff", NULL, &answer);

@@ -156,7 +156,8 @@ static int check(const char *file, bool json)
 	if (r == -ENOMEM || findings.no_memory || (json && !errors))
 		return cli_fail("no memory");
 	if (r < 0 && r != -EINVAL)
-		return cli_fail("%s: cannot be read: %s", file, strerror(-r));
+		return cli_fail("%s: cannot be read: %s%s", file, strerror(-r),
+				r == -ENOENT ? "; -c FILE names another" : "");
 	if (json)
 		return print_json(r == 0, errors, &warnings);
 	return r == 0 ? print_valid(file, &config, &warnings) : EXIT_FAILED;
@@ -167,13 +168,11 @@ int command_check(const struct cli *cli, const struct command *command, int argc
 	const char *file = NULL, *value;
 
 	for (int i = 0; i < argc; i++) {
-		if (strncmp(argv[i], "-c", 2) != 0 || (argv[i][2] && argv[i][2] != '='))
-			return cli_misuse(command,
-					  argv[i][0] == '-' ? "unknown option '%s'" :
-							      "'%s' is one argument too many",
-					  argv[i]);
-		value = argv[i][2] ? argv[i] + 3 : argv[++i];
-		if (!value || !value[0])
+		int found = cli_take_value(argv, &i, "-c", &value);
+
+		if (found == 0)
+			return cli_unexpected(command, argv[i]);
+		if (found < 0 || !value[0])
 			return cli_misuse(command, "-c: FILE is missing");
 		if (file)
 			return cli_misuse(command, "-c is given twice");

@@ -65,8 +65,15 @@ int cli_misuse(const struct command *command, const char *format, ...)
 	return EXIT_USAGE;
 }
 
-/* "--socket PATH" or "--socket=PATH": 1 if @argv[*index] is that option, 0 if not, -1: no value. */
-static int take_value(char *const argv[], int *index, const char *name, const char **ret)
+int cli_unexpected(const struct command *command, const char *argument)
+{
+	return cli_misuse(command,
+			  argument[0] == '-' ? "unknown option '%s'" :
+					       "'%s' is one argument too many",
+			  argument);
+}
+
+int cli_take_value(char *const argv[], int *index, const char *name, const char **ret)
 {
 	const char *argument = argv[*index];
 	const size_t length = strlen(name);
@@ -99,10 +106,10 @@ static bool take_switch(const char *argument, struct words *words)
 static int split_words(char *const argv[], struct words *words)
 {
 	for (int i = 1; argv[0] && argv[i]; i++) {
-		int found = take_value(argv, &i, "--socket", &words->socket);
+		int found = cli_take_value(argv, &i, "--socket", &words->socket);
 
 		if (found == 0)
-			found = take_value(argv, &i, "--instance", &words->instance);
+			found = cli_take_value(argv, &i, "--instance", &words->instance);
 		if (found < 0)
 			return cli_misuse(NULL, "%s: its value is missing", argv[i]);
 		if (found == 0 && !take_switch(argv[i], words))

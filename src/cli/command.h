@@ -55,6 +55,14 @@ __attribute__((format(printf, 1, 2))) int cli_fail(const char *format, ...);
 __attribute__((format(printf, 2, 3))) int cli_misuse(const struct command *command,
 						     const char *format, ...);
 
+/* The same of an argument that @command does not know. */
+int cli_unexpected(const struct command *command, const char *argument);
+/*
+ * "-c FILE" or "-c=FILE": 1 if @argv[*index] is the option @name, whose value is then in *ret and its
+ * last word at *index, 0 if it is not, -1 if it has no value. @argv ends with NULL.
+ */
+int cli_take_value(char *const argv[], int *index, const char *name, const char **ret);
+
 /* Help on stdout: of weir, of the commands of @object, of one command. */
 void help_overview(void);
 bool help_object(const char *object); /* false: there is no such object */

@@ -42,6 +42,23 @@ static const char *check_reason(const char *text)
 
 static const struct command_option flow_options[] = { FLOW_FILTERS, { .name = NULL } };
 
+static const struct command_option kill_options[] = {
+	FLOW_FILTERS,
+	{ "--all", NULL, "all flows; goes with no other option", NULL },
+	{ .name = NULL },
+};
+
+/* The numbers of these two are parsed by their commands. */
+static const struct command_option reload_options[] = {
+	{ "--confirm", "SECONDS", "roll back after that time unless confirmed, 1 to 86400", NULL },
+	{ .name = NULL },
+};
+
+static const struct command_option remove_options[] = {
+	{ "--deadline", "SECONDS", "cut what is left after that time, 0 to 604800", NULL },
+	{ .name = NULL },
+};
+
 static const struct command_option trace_options[] = {
 	FLOW_FILTERS,
 	{ "--reason", "NAME", "only decisions with this reason", check_reason },
@@ -118,12 +135,12 @@ const struct command commands[] = {
 	},
 	{
 		.name = "reload",
-		.operand = "[--confirm SECONDS]",
 		.summary = "read the configuration file again",
 		.description =
 			"Reads and checks the file, and makes it what runs. What did not change\n"
 			"keeps its connections and health. On any error the old one runs on. With\n"
 			"--confirm it rolls back by itself unless 'weir confirm' comes in time.",
+		.options = reload_options,
 		.example = "weir reload --confirm 60",
 		.run = command_reload,
 	},
@@ -209,11 +226,12 @@ const struct command commands[] = {
 	{
 		.object = "backend",
 		.name = "remove",
-		.operand = "SERVICE ADDR:PORT [--deadline SECONDS]",
+		.operand = "SERVICE ADDR:PORT",
 		.summary = "remove a backend at run time",
 		.description = "It gets no new connections and is gone when the last one has "
 			       "ended; at the\n"
 			       "deadline those that are left are cut.\n" CHANGES_STAY,
+		.options = remove_options,
 		.example = "weir backend remove web 192.168.178.11:8000 --deadline 300",
 		.run = command_backend_remove,
 	},
@@ -241,7 +259,7 @@ const struct command commands[] = {
 		.summary = "cut live flows",
 		.description =
 			"Cuts the flows that all given options take: both sides get a TCP reset.",
-		.options = flow_options,
+		.options = kill_options,
 		.example = "weir flow kill --client 10.0.0.20",
 		.run = command_flow_kill,
 	},

@@ -15,23 +15,26 @@ int command_decap(const struct cli *cli, const struct command *command, int argc
 
 	if (!addresses)
 		return cli_fail("no memory");
-	for (int i = 0; i < argc; i += 2) {
-		const bool is_interface = !strcmp(argv[i], "-i");
+	for (int i = 0; i < argc; i++) {
+		const char *value;
+		const int is_interface = cli_take_value(argv, &i, "-i", &value);
+		const int found = is_interface ? is_interface :
+						 cli_take_value(argv, &i, "--address", &value);
 
-		if (!is_interface && strcmp(argv[i], "--address") != 0)
-			return cli_misuse(command, "unexpected argument '%s'", argv[i]);
-		if (i + 1 == argc)
+		if (found < 0)
 			return cli_misuse(command, "%s: its value is missing", argv[i]);
+		if (found == 0)
+			return cli_unexpected(command, argv[i]);
 		if (is_interface && interface)
 			return cli_misuse(command,
 					  "-i: is given twice; run one for each interface");
 		if (is_interface)
-			interface = argv[i + 1];
-		else if (address_parse(argv[i + 1], &addresses[count++]) < 0)
+			interface = value;
+		else if (address_parse(value, &addresses[count++]) < 0)
 			return cli_misuse(
 				command,
 				"--address: '%s' is wrong, expected an IPv4 or IPv6 address",
-				argv[i + 1]);
+				value);
 	}
 	if (!interface || !config_interface_name_valid(interface))
 		return cli_misuse(command, "-i: expected the interface that weir sends to");

@@ -41,7 +41,7 @@ int command_detach(const struct cli *cli, const struct command *command, int arg
 
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--force") != 0)
-			return cli_misuse(command, "unexpected argument '%s'", argv[i]);
+			return cli_unexpected(command, argv[i]);
 		force = true;
 	}
 	if (paths_find(cli->socket_path, &paths) < 0)

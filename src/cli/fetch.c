@@ -19,6 +19,15 @@ static const struct command_option *find_option(const struct command *command, c
 	return NULL;
 }
 
+static int set_switch(const struct command *command, const char *argument, const char *option,
+		      json_t *arguments)
+{
+	if (strcmp(argument, option) != 0)
+		return cli_misuse(command, "%s takes no value", option);
+	json_object_set_new(arguments, option + 2, json_true());
+	return EXIT_DONE;
+}
+
 static int set_argument(const struct command *command, const char *option, const char *value,
 			json_t *arguments)
 {
@@ -30,6 +39,12 @@ static int set_argument(const struct command *command, const char *option, const
 	if (json_object_set_new(arguments, key, json_string(value)) < 0)
 		return cli_misuse(command, "%s: '%s' is not valid UTF-8", option, value);
 	return EXIT_DONE;
+}
+
+/* Whose operand is the name of a service. */
+static bool takes_operand(const struct command *command)
+{
+	return command->operand && command->operand[0] != '-';
 }
 
 int fetch_parse(const struct command *command, int argc, char *argv[], json_t **ret)
@@ -44,16 +59,21 @@ int fetch_parse(const struct command *command, int argc, char *argv[], json_t **
 		int status;
 
 		if (argv[i][0] != '-') {
-			if (!command->operand || json_object_get(arguments, "service"))
-				return cli_misuse(command, "'%s' is one argument too many",
-						  argv[i]);
+			if (!takes_operand(command) || json_object_get(arguments, "service"))
+				return cli_unexpected(command, argv[i]);
 			status = set_argument(command, command->operand, argv[i], arguments);
 			if (status)
 				return status;
 			continue;
 		}
 		if (!option)
-			return cli_misuse(command, "unknown option '%s'", argv[i]);
+			return cli_unexpected(command, argv[i]);
+		if (!option->value) {
+			status = set_switch(command, argv[i], option->name, arguments);
+			if (status)
+				return status;
+			continue;
+		}
 		value = value ? value + 1 : argv[++i];
 		if (!value)
 			return cli_misuse(command, "%s: %s is missing", option->name,

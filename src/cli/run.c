@@ -25,7 +25,7 @@ static int from_file(const char *path, struct config *config)
 
 	if (err == -EINVAL)
 		return cli_fail("%s: not started, see above", path);
-	return err < 0 ? cli_fail("%s: %s", path, strerror(-err)) : EXIT_DONE;
+	return err < 0 ? cli_fail("%s: cannot be read: %s", path, strerror(-err)) : EXIT_DONE;
 }
 
 static int from_flags(const struct command *command, int argc, char *argv[], struct config *config)
@@ -43,14 +43,16 @@ static int from_flags(const struct command *command, int argc, char *argv[], str
 /* "-c FILE" or "-c=FILE", which goes with nothing else. NULL: flags. */
 static int find_file(const struct command *command, int argc, char *argv[], const char **ret)
 {
-	*ret = NULL;
-	if (!argc || (strcmp(argv[0], "-c") != 0 && strcmp(argv[0], "--config") != 0))
-		return EXIT_DONE;
-	if (argc == 1)
-		return cli_misuse(command, "%s: FILE is missing", argv[0]);
-	if (argc > 2)
-		return cli_misuse(command, "'%s': with a file there are no other options", argv[2]);
-	*ret = argv[1];
+	const char *file = NULL;
+	int last = 0;
+	const int found = argc ? cli_take_value(argv, &last, "-c", &file) : 0;
+
+	if (found < 0 || (found && !file[0]))
+		return cli_misuse(command, "-c: FILE is missing");
+	if (found && last + 1 < argc)
+		return cli_misuse(command, "'%s': with a file there are no other options",
+				  argv[last + 1]);
+	*ret = file;
 	return EXIT_DONE;
 }
 

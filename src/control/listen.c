@@ -115,8 +115,8 @@ int control_listen(const char *path, const struct control_rights *rights,
 	if (fd < 0)
 		return error_set(error, -errno, "cannot open a unix socket: %s", strerror(errno));
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_set(error, -errno, "cannot make the control socket %s: %s", path,
-				 strerror(errno));
+		return error_set(error, -errno, "cannot make the control socket %s: %s%s", path,
+				 strerror(errno), errno == EACCES ? "; weir run needs root" : "");
 	code = set_access(path, rights, error);
 	if (code == 0 && (listen(fd, CONTROL_BACKLOG) < 0 || lstat(path, &status) < 0))
 		code = error_set(error, -errno, "cannot listen on %s: %s", path, strerror(errno));

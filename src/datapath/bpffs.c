@@ -110,8 +110,8 @@ int bpffs_lock(const char *path, int *ret, struct error *error)
 		_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0)
-			return error_set(error, -errno, "cannot open %s: %s", path,
-					 strerror(errno));
+			return error_set(error, -errno, "cannot open %s: %s%s", path,
+					 strerror(errno), errno == EACCES ? "; become root" : "");
 		if (fstatfs(fd, &system) < 0 || (unsigned long)system.f_type != BPF_FS_MAGIC)
 			return error_set(error, -EINVAL, "%s is not on a BPF file system", path);
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno != EWOULDBLOCK)

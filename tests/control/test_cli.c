@@ -79,8 +79,43 @@ static void test_misuse(void **state)
 	       "of a-z, 0-9 and '-'; see 'weir --help'\n");
 }
 
+/* Of commands that change what runs: refused before the daemon is asked. */
+static void test_misuse_of_changes(void **state)
+{
+	expect("backend remove web 10.0.0.1:80 --frob", 2, "",
+	       "weir: unknown option '--frob'; see 'weir backend remove --help'\n");
+	expect("backend remove web 10.0.0.1:80 more", 2, "",
+	       "weir: 'more' is one argument too many; see 'weir backend remove --help'\n");
+	expect("backend remove --deadline", 2, "",
+	       "weir: --deadline: SECONDS is missing; see 'weir backend remove --help'\n");
+	expect("backend remove --deadline=soon", 2, "",
+	       "weir: deadline: expected a number, not 'soon'; see 'weir backend remove --help'\n");
+	expect("reload --frob", 2, "", "weir: unknown option '--frob'; see 'weir reload --help'\n");
+	expect("reload now", 2, "",
+	       "weir: 'now' is one argument too many; see 'weir reload --help'\n");
+	expect("reload --confirm", 2, "",
+	       "weir: --confirm: SECONDS is missing; see 'weir reload --help'\n");
+	expect("reload --confirm 5 --confirm=6", 2, "",
+	       "weir: --confirm is given twice; see 'weir reload --help'\n");
+	expect("confirm now", 2, "",
+	       "weir: 'now' is one argument too many; see 'weir confirm --help'\n");
+	expect("flow kill", 2, "",
+	       "weir: which flows? expected --service, --backend, --client or --all; see 'weir "
+	       "flow "
+	       "kill --help'\n");
+	expect("flow kill web", 2, "",
+	       "weir: 'web' is one argument too many; see 'weir flow kill --help'\n");
+	expect("flow kill --all --client 10.0.0.1", 2, "",
+	       "weir: --all goes with no other option; see 'weir flow kill --help'\n");
+	expect("flow kill --all=1", 2, "",
+	       "weir: --all takes no value; see 'weir flow kill --help'\n");
+}
+
 static void test_refused(void **state)
 {
+	expect("check -c /nonexistent", 1, "",
+	       "weir: /nonexistent: cannot be read: No such file or directory; -c FILE names "
+	       "another\n");
 	expect("backend list web", 1, "",
 	       "weir: there is no service 'web'; 'weir service list' shows them\n");
 	expect("--json backend list web", 1, "",
@@ -125,7 +160,10 @@ static void test_decap(void **state)
 	expect("decap -i eth0 --address [2001:db8::11]:80", 2, "",
 	       "weir: --address: '[2001:db8::11]:80' is wrong, expected an IPv4 or IPv6 address; "
 	       "see 'weir decap --help'\n");
-	expect("decap eth0", 2, "", "weir: unexpected argument 'eth0'; see 'weir decap --help'\n");
+	expect("decap -i=eth0 --address=1.2.3.4", 3, "decap eth0 1.2.3.4\n", "");
+	expect("decap eth0", 2, "",
+	       "weir: 'eth0' is one argument too many; see 'weir decap --help'\n");
+	expect("decap -x", 2, "", "weir: unknown option '-x'; see 'weir decap --help'\n");
 }
 
 static void test_detach(void **state)
@@ -144,7 +182,8 @@ static void test_detach(void **state)
 	       "/run/weir/edge.sock\n/run/weir/edge.state\n/sys/fs/bpf/mine\n",
 	       "weir: it does not stop\n");
 	unsetenv("WEIR_PINS");
-	expect("detach now", 2, "", "weir: unexpected argument 'now'; see 'weir detach --help'\n");
+	expect("detach now", 2, "",
+	       "weir: 'now' is one argument too many; see 'weir detach --help'\n");
 }
 
 static void test_run(void **state)
@@ -154,6 +193,11 @@ static void test_run(void **state)
 	       7, "run 2 eth7 /run/weir/a.sock /run/weir/a.state ignores SIGPIPE\n", "");
 	expect("--socket /tmp/x run -i eth7 --listen 10.0.0.1:80 --backends 10.0.0.2", 7,
 	       "run 1 eth7 /tmp/x /tmp/x.state ignores SIGPIPE\n", "");
+	expect("run -c=/nonexistent", 1, "",
+	       "weir: /nonexistent: cannot be read: No such file or directory\n");
+	expect("run -c", 2, "", "weir: -c: FILE is missing; see 'weir run --help'\n");
+	expect("run -c=x -i lo", 2, "",
+	       "weir: '-i': with a file there are no other options; see 'weir run --help'\n");
 	assert_int_equal(weir("run").status, 2);
 	/* Parsed, but no sound configuration. */
 	assert_int_equal(weir("run -i lo --listen 10.0.0.1:80 --listen 10.0.0.1:80 --backends "
@@ -233,6 +277,9 @@ static void test_help(void **state)
 		assert_string_equal(result.out, other.out);
 	}
 	assert_non_null(strstr(weir("flow --help").out, "flow count"));
+	assert_non_null(strstr(weir("flow kill --help").out, "\n  --all "));
+	assert_non_null(strstr(weir("reload --help").out, "\n  --confirm SECONDS "));
+	assert_non_null(strstr(weir("backend remove --help").out, "\n  --deadline SECONDS "));
 	expect("status --version", 0, "weir " WEIR_VERSION "\n", "");
 }
 
@@ -452,14 +499,14 @@ static void test_many_flows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_misuse),      cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_environment), cmocka_unit_test(test_detach),
-		cmocka_unit_test(test_decap),       cmocka_unit_test(test_run),
-		cmocka_unit_test(test_help),        cmocka_unit_test(test_json),
-		cmocka_unit_test(test_check),       cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_status),      cmocka_unit_test(test_terminal),
-		cmocka_unit_test(test_trace),       cmocka_unit_test(test_output_errors),
-		cmocka_unit_test(test_many_flows),
+		cmocka_unit_test(test_misuse),        cmocka_unit_test(test_misuse_of_changes),
+		cmocka_unit_test(test_refused),       cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_detach),        cmocka_unit_test(test_decap),
+		cmocka_unit_test(test_run),           cmocka_unit_test(test_help),
+		cmocka_unit_test(test_json),          cmocka_unit_test(test_check),
+		cmocka_unit_test(test_lists),         cmocka_unit_test(test_status),
+		cmocka_unit_test(test_terminal),      cmocka_unit_test(test_trace),
+		cmocka_unit_test(test_output_errors), cmocka_unit_test(test_many_flows),
 	};
 
 	return cmocka_run_group_tests(tests, command_line_begin, command_line_end);

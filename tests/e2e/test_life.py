@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from network import BUILD, LB, backends, until, weir_binary
+from network import BUILD, LB, backends, config, service, until, weir_binary
 from servers import echoes, hold, visit
 
 
@@ -229,6 +229,27 @@ def test_wrong_usage_of_run(arguments, said):
     assert result.returncode == 2
     assert said in result.stderr and result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+def nobody(lab, *arguments):
+    """weir on the lb, as somebody who may do nothing."""
+    return lab.exec("lb", "setpriv", "--reuid", 65534, "--regid", 65534, "--clear-groups",
+                    weir_binary(), "--socket", lab.control_socket, *arguments, check=False)
+
+
+def test_without_privileges(lab):
+    """One line, which says what would help."""
+    flags = ["run", "-i", "eth0", "--listen", f"{LB}:8000", "--backends", backends(1)]
+    for arguments in (flags, ["decap", "-i", "eth0"]):
+        result = nobody(lab, *arguments)
+        assert result.returncode == 1 and "needs root" in result.stderr, result.stderr
+        assert result.stderr.count("\n") == 1 and result.stdout == ""
+    weir = lab.run_file(config(service("web", 8000, 2)))
+    result = nobody(lab, "status")
+    assert result.returncode == 1 and "become root" in result.stderr
+    weir.stop()
+    result = nobody(lab, "detach")
+    assert result.returncode == 1 and "become root" in result.stderr
 
 
 def test_commands_without_a_daemon(lab):

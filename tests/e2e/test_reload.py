@@ -268,7 +268,8 @@ def test_trial_ends_by_itself(lab, servers):
 
 def test_trial_is_confirmed(lab, servers):
     lab.run_file(config(web()))
-    lab.reload(config(other()), "--confirm", "1")
+    said = lab.reload(config(other()), "--confirm", "1").stdout
+    assert said.endswith("on trial for 1 s: keep it with 'weir confirm'\n")
     lab.weir_text("confirm")
     time.sleep(1.5)
     assert names(lab) == ["other"] and visit(lab, OTHER)
