@@ -302,7 +302,7 @@ static __always_inline enum weir_reason direct_forward_plain(struct xdp_md *ctx,
 	owner.word = READ_WORD(session->owner.word);
 	backend = array_at(&backends, owner.backend);
 	service = backend ? array_at(&services, backend->service) : NULL;
-	if (!service)
+	if (!service || service->mode == WEIR_MODE_NAT) /* it changed its mode */
 		return WEIR_GO_ON;
 	reason = direct_send(ctx, packet, service, backend);
 	if (reason == WEIR_REASON_TOO_BIG || reason == WEIR_REASON_TOO_BIG_NO_DF)

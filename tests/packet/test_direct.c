@@ -396,6 +396,22 @@ static void listeners_change(void **state)
 	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
 }
 
+/* Its service is one of nat by now: a session is nothing there, and its tunnel is not what is left of it. */
+static void mode_changes(void **state)
+{
+	struct world *world = *state;
+	struct segment syn = syn_from(40000), data = next_of(&syn, ACK, 10);
+	struct frame frame = frame_of(&data);
+
+	direct_serve(world, WEIR_MODE_IPIP, WEIR_SCHEDULER_RR);
+	send_to(world, &syn, WEIR_REASON_NEW_FLOW, BACKEND_1);
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+	service_of(world, DIRECT)->mode = WEIR_MODE_NAT;
+	assert_int_equal(world_run(world, &frame).reason, WEIR_REASON_NO_FLOW);
+	service_of(world, DIRECT)->mode = WEIR_MODE_DSR;
+	send_to(world, &data, WEIR_REASON_TO_BACKEND, BACKEND_1);
+}
+
 /* Flows that never get beyond their SYN push out their own kind, not those that people work in. */
 static void flood_of_syns(void **state)
 {
@@ -558,6 +574,7 @@ int main(void)
 		world_test(fragments_ipip),
 		world_test(an_old_session),
 		world_test(listeners_change),
+		world_test(mode_changes),
 		world_test(flood_of_syns),
 		world_test(seen_this_moment),
 		world_test(table_in_full_use),
