@@ -310,6 +310,7 @@ __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet, __u32
 	__u32 l3, quote, grow;
 	struct icmp_error *icmp;
 	struct icmp_say say;
+	int excess;
 
 	if (!packet)
 		return 0;
@@ -317,11 +318,14 @@ __noinline int reply_icmp(struct xdp_md *ctx, const struct packet *packet, __u32
 	quote = icmp_quote(ctx, packet);
 	grow = ip_header_length(packet->tuple.family) + sizeof(*icmp);
 	walk.offset = l3 + grow;
+	excess = (int)(bpf_xdp_get_buff_len(ctx) - l3 - quote);
 
-	/* More than there may be: what is behind it is written afterwards. */
+	/*
+	 * More than there may be: what is behind it is written afterwards. The tail of a frame in pieces may
+	 * not be moved by nothing.
+	 */
 	if (!quote || bpf_xdp_load_bytes(ctx, 0, l2, sizeof(l2)) ||
-	    bpf_xdp_adjust_head(ctx, -(int)grow) ||
-	    bpf_xdp_adjust_tail(ctx, (int)(l3 + grow + quote - bpf_xdp_get_buff_len(ctx))) ||
+	    bpf_xdp_adjust_head(ctx, -(int)grow) || (excess && bpf_xdp_adjust_tail(ctx, -excess)) ||
 	    bpf_xdp_store_bytes(ctx, 0, l2, sizeof(l2)))
 		return 0;
 	bpf_loop((__u64)quote / sizeof(__u32), quote_sum_step, &walk, 0);
