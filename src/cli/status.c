@@ -311,9 +311,13 @@ int print_status(const json_t *status, const json_t *services, const json_t *bac
 {
 	int code;
 
-	printf("weir %s, generation %s, memory %s, swept %s ago\n\n", field_text(status, "version"),
+	printf("weir %s, generation %s, memory %s, swept %s ago\n", field_text(status, "version"),
 	       field_count(status, "generation").s, field_short(status, "memory_bytes").s,
 	       field_duration(status, "sweep_age_ms").s);
+	if (json_is_integer(field(status, "trial_ms")))
+		printf("on trial: rolled back in %s unless confirmed with 'weir confirm'\n",
+		       field_duration(status, "trial_ms").s);
+	putchar('\n');
 	code = print_interfaces(field(status, "interfaces"), width);
 	putchar('\n');
 	if (code == 0)
@@ -326,6 +330,11 @@ int print_status(const json_t *status, const json_t *services, const json_t *bac
 	if (code == 0)
 		code = print_snat(field(status, "snat"));
 	printf("packets  %s\n", field_count(status, "packets").s);
+	if (field(status, "per_second"))
+		printf("         %s a second at present, and %s new flow%s\n",
+		       field_count(status, "per_second.packets").s,
+		       field_count(status, "per_second.flows").s,
+		       field_number(status, "per_second.flows") == 1 ? "" : "s");
 	if (field_number(status, "redirect_failures"))
 		printf("         %s could not be sent from another interface (redirect failures)\n",
 		       field_count(status, "redirect_failures").s);

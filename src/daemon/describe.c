@@ -31,6 +31,18 @@ static json_t *describe_listen(const struct config_listen *listen)
 	return json_string(listen_format(listen, text));
 }
 
+/* One place that listens for both protocols stands twice in the configuration. */
+static bool is_other_protocol_of_another(const struct config_service *config, size_t index)
+{
+	const struct config_listen *listen = &config->listens[index];
+
+	for (size_t i = 0; i < index; i++)
+		if (endpoint_equal(&config->listens[i].endpoint, &listen->endpoint) &&
+		    config->listens[i].last_port == listen->last_port)
+			return true;
+	return false;
+}
+
 json_t *describe_address(const struct weir_address *address, uint16_t port)
 {
 	struct endpoint endpoint = { .address = *address, .port = be16toh(port) };
@@ -148,7 +160,8 @@ json_t *describe_service(struct daemon *daemon, uint32_t id)
 	json_t *document;
 
 	for (size_t i = 0; listens && i < config->listen_count; i++)
-		if (json_array_append_new(listens, describe_listen(&config->listens[i])) < 0)
+		if (!is_other_protocol_of_another(config, i) &&
+		    json_array_append_new(listens, describe_listen(&config->listens[i])) < 0)
 			goto fail;
 	for (size_t i = 0; i < service->backend_count; i++) {
 		const struct backend *backend = &daemon->registry.backends[service->backends[i]];

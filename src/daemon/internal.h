@@ -15,6 +15,7 @@
 #include "src/daemon/hops.h"
 #include "src/daemon/horizon.h"
 #include "src/daemon/path_mtu.h"
+#include "src/daemon/rates.h"
 #include "src/daemon/refusals.h"
 #include "src/daemon/registry.h"
 #include "src/daemon/restore.h"
@@ -69,6 +70,7 @@ struct sweep {
 	struct shortage shortage;
 	uint32_t listened; /* id of the backend that was last listened to */
 	struct horizon horizons[WEIR_FAMILIES];
+	struct rates rates;
 	uint32_t next;           /* record that the next chunk begins with */
 	uint32_t quarantine;     /* records that were in it in the last walk */
 	uint32_t quarantine_now; /* the same, of the walk under way */

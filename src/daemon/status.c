@@ -116,6 +116,25 @@ static json_t *snat_json(const struct daemon *daemon)
 	return list;
 }
 
+/* A second, as of the last walk of the sweep. */
+static json_t *rates_json(const struct daemon *daemon)
+{
+	const struct rates *rates = &daemon->sweep.rates;
+
+	return json_pack("{s:I, s:I}", "packets", (json_int_t)rates->packets_per_s, "flows",
+			 (json_int_t)rates->flows_per_s);
+}
+
+/* What is left of it, null: none is going on. */
+static json_t *trial_json(const struct daemon *daemon)
+{
+	const uint64_t now = uv_now(&daemon->loop), end = daemon->trial.until_ms;
+
+	if (!daemon->trial.before)
+		return json_null();
+	return json_integer(end > now ? (json_int_t)(end - now) : 0);
+}
+
 json_t *describe_status(struct daemon *daemon)
 {
 	struct weir_counters counters;
@@ -124,15 +143,17 @@ json_t *describe_status(struct daemon *daemon)
 	if (datapath_read_counters(daemon->datapath, &counters) < 0 ||
 	    datapath_read_failures(daemon->datapath, &failures) < 0)
 		return NULL;
-	return json_pack("{s:s, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I}",
-			 "version", WEIR_VERSION, "generation",
-			 (json_int_t)daemon->tables->root->generation, "interfaces",
-			 interfaces_json(daemon), "reasons", reasons_json(&counters), "packets",
-			 (json_int_t)counters.packets, "redirect_failures", (json_int_t)failures,
-			 "flows", flow_count(daemon, &counters), "snat", snat_json(daemon),
-			 "memory_bytes", (json_int_t)datapath_memory(daemon->datapath),
-			 "sweep_age_ms", (json_int_t)sweep_age_ms(daemon), "services",
-			 (json_int_t)daemon->registry.service_count, "backends",
-			 (json_int_t)daemon->registry.backend_count, "uptime_seconds",
-			 (json_int_t)((uv_hrtime() / 1000000 - daemon->started_ms) / 1000));
+	return json_pack(
+		"{s:s, s:I, s:o, s:o, s:o, s:I, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, "
+		"s:I}",
+		"version", WEIR_VERSION, "generation", (json_int_t)daemon->tables->root->generation,
+		"trial_ms", trial_json(daemon), "interfaces", interfaces_json(daemon), "reasons",
+		reasons_json(&counters), "packets", (json_int_t)counters.packets, "per_second",
+		rates_json(daemon), "redirect_failures", (json_int_t)failures, "flows",
+		flow_count(daemon, &counters), "snat", snat_json(daemon), "memory_bytes",
+		(json_int_t)datapath_memory(daemon->datapath), "sweep_age_ms",
+		(json_int_t)sweep_age_ms(daemon), "services",
+		(json_int_t)daemon->registry.service_count, "backends",
+		(json_int_t)daemon->registry.backend_count, "uptime_seconds",
+		(json_int_t)((uv_hrtime() / 1000000 - daemon->started_ms) / 1000));
 }

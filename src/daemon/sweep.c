@@ -214,6 +214,15 @@ static void on_grace(struct grace_waiter *waiter, void *user)
 		schedule_walk(daemon);
 }
 
+static void sample_rates(struct daemon *daemon)
+{
+	struct weir_counters counters;
+
+	if (datapath_read_counters(daemon->datapath, &counters) == 0)
+		rates_sample(&daemon->sweep.rates, now_ms(), counters.packets,
+			     counters.reasons[WEIR_REASON_NEW_FLOW]);
+}
+
 static void end_walk(struct daemon *daemon)
 {
 	struct sweep *sweep = &daemon->sweep;
@@ -227,6 +236,7 @@ static void end_walk(struct daemon *daemon)
 		horizon_sample(
 			&sweep->horizons[i], sweep->walk_ended_ms,
 			__atomic_load_n(&daemon->tables->shared->ring_head[i], __ATOMIC_RELAXED));
+	sample_rates(daemon);
 	audit(daemon);
 	apply_settle(daemon);
 	listen_to_backends(daemon);

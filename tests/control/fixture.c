@@ -23,7 +23,7 @@ static const char status_text[] =
 	"\"driver\":\"veth\"}],"
 	"\"reasons\":{\"not_ours\":1200,\"to_backend\":7000000,\"to_client\":5000000,"
 	"\"new_flow\":123456,\"no_flow\":12,\"no_next_hop\":0,\"from_the_future\":1},"
-	"\"packets\":12124669,"
+	"\"trial_ms\":58400,\"packets\":12124669,\"per_second\":{\"packets\":34021,\"flows\":1},"
 	"\"flows\":{\"half_open\":12,\"established\":123400,\"closing\":44,"
 	"\"used\":123460,\"quarantine\":4,\"limit\":262144,\"used_v6\":60,\"limit_v6\":65536,"
 	"\"half_open_horizon_ms\":31200},"

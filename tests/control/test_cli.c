@@ -343,8 +343,10 @@ static void test_status(void **state)
 
 	assert_int_equal(result.status, 0);
 	assert_string_equal(result.err, "");
-	assert_non_null(
-		strstr(result.out, "weir 0.1.0, generation 3, memory 87.2M, swept 412 ms ago\n"));
+	assert_non_null(strstr(result.out,
+			       "weir 0.1.0, generation 3, memory 87.2M, swept 412 ms ago\n"
+			       "on trial: rolled back in 58.4 s unless confirmed with 'weir "
+			       "confirm'\n\nINTERFACE"));
 	assert_non_null(strstr(result.out, "eth0       native  veth       1234\n"));
 	assert_non_null(strstr(result.out,
 			       "flows    123,400 established, 12 half-open, 44 closing\n"
@@ -355,7 +357,9 @@ static void test_status(void **state)
 	assert_non_null(strstr(
 		result.out, "snat     123,300 of 36,283 ports towards 192.168.178.12:8000 for web\n"
 			    "         100 of 36,283 ports towards 192.168.178.11:8000 for web\n"));
-	assert_non_null(strstr(result.out, "packets  12,124,669\n"));
+	assert_non_null(strstr(result.out,
+			       "packets  12,124,669\n"
+			       "         34,021 a second at present, and 1 new flow\n"));
 	/* Sorted, without zeros; what this version does not know is shown too. */
 	assert_non_null(strstr(result.out, "  MEANING\n"
 					   "to_backend       send     7,000,000  known flow, "

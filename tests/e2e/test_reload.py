@@ -270,7 +270,9 @@ def test_trial_is_confirmed(lab, servers):
     lab.run_file(config(web()))
     said = lab.reload(config(other()), "--confirm", "1").stdout
     assert said.endswith("on trial for 1 s: keep it with 'weir confirm'\n")
+    assert 0 <= lab.weir("status")["trial_ms"] <= 1000
     lab.weir_text("confirm")
+    assert lab.weir("status")["trial_ms"] is None
     time.sleep(1.5)
     assert names(lab) == ["other"] and visit(lab, OTHER)
     result = lab.weir_text("confirm", check=False)

@@ -26,7 +26,8 @@ FLOW = {"service": str, "protocol": str, "client": str, "listen": str, "backend"
         "state": str, "idle_ms": int}
 STATUS = {"version": str, "generation": int,
           "interfaces": [{"name": str, "attach": str, "program_id": int, "driver": str}],
-          "reasons": dict, "packets": int, "flows": COUNTS,
+          "reasons": dict, "packets": int, "per_second": {"packets": int, "flows": int},
+          "flows": COUNTS,
           "snat": [{"backend": str, "used": int, "limit": int}], "memory_bytes": int,
           "sweep_age_ms": int}
 

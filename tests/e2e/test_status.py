@@ -90,6 +90,19 @@ def test_status_for_people(lab, servers):
     assert all(echoes(connection) for connection in held)
 
 
+def test_rates(lab, servers):
+    """Of the present: none before, some while something flows, none afterwards."""
+    lab.balance()
+
+    def rates():
+        return lab.weir("status")["per_second"]
+    until(lambda: rates() == {"packets": 0, "flows": 0}, what="silence")
+    until(lambda: hold(lab) and rates()["flows"] >= 1, what="new flows")
+    now = rates()
+    assert now["packets"] >= 3 * now["flows"]  # SYN, SYN-ACK, ACK
+    until(lambda: rates() == {"packets": 0, "flows": 0}, what="silence again")
+
+
 def route_through_lb(lab):
     for host in lab.backends():
         lab.exec(host, "ip", "route", "replace", "default", "via", LB)
