@@ -234,7 +234,32 @@ int command_config_diff(const struct cli *cli, const struct command *command, in
 	return EXIT_DONE;
 }
 
-/* "scheduler  wrr" for every plain field, then the backends. */
+/* Lists and mappings of plain values in one line: "a, b", "active 1, total 2". */
+static void print_value(const json_t *value)
+{
+	const char *between = "", *key;
+	const json_t *inner;
+	size_t i;
+
+	json_array_foreach(value, i, inner) {
+		fputs(between, stdout);
+		print_value(inner);
+		between = ", ";
+	}
+	json_object_foreach((json_t *)value, key, inner) {
+		printf("%s%s ", between, key);
+		print_value(inner);
+		between = ", ";
+	}
+	if (json_is_string(value))
+		fputs(json_string_value(value), stdout);
+	else if (json_is_integer(value))
+		fputs(text_count(json_integer_value(value)).s, stdout);
+	else if (json_is_boolean(value))
+		fputs(json_is_true(value) ? "true" : "false", stdout);
+}
+
+/* "scheduler  wrr" for every field, then the backends. */
 int command_service_show(const struct cli *cli, const struct command *command, int argc,
 			 char *argv[])
 {
@@ -253,12 +278,11 @@ int command_service_show(const struct cli *cli, const struct command *command, i
 	if (status != EXIT_DONE)
 		return status;
 	json_object_foreach(answer, key, value) {
-		_cleanup_free_ char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-
-		if (json_is_string(value))
-			printf("%-16s %s\n", key, json_string_value(value));
-		else if (strcmp(key, "backends") != 0 && text)
-			printf("%-16s %s\n", key, text);
+		if (!strcmp(key, "backends"))
+			continue;
+		printf("%-16s ", key);
+		print_value(value);
+		putchar('\n');
 	}
 	putchar('\n');
 	if (print_backends(json_object_get(answer, "backends"), terminal_width()) < 0)

@@ -141,7 +141,7 @@ int command_flow_count(const struct cli *cli, const struct command *command, int
 		return status;
 	printf("half-open    %13s", field_count(count, "half_open").s);
 	if (json_is_integer(field(count, "half_open_horizon_ms")))
-		printf("   (each is kept for %s at the present rate of SYNs)",
+		printf("   (kept for %s at the present rate of SYNs)",
 		       field_duration(count, "half_open_horizon_ms").s);
 	putchar('\n');
 	printf("established  %13s\n", field_count(count, "established").s);

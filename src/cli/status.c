@@ -55,9 +55,11 @@ static void add_listens(struct table *table, const json_t *service)
 static int print_some_services(const json_t *services, size_t limit, size_t width)
 {
 	static const struct table_column columns[] = {
-		{ "SERVICE", false, 0 }, { "LISTEN", false, 2 }, { "PROTO", false, 4 },
-		{ "MODE", false, 4 },    { "SCHED", false, 1 },  { "UP", true, 0 },
-		{ "ACTIVE", true, 0 },   { "TOTAL", true, 0 },   { "PACKETS IN / OUT", true, 3 },
+		{ "SERVICE", false, 0, 0 },         { "LISTEN", false, 2, 0 },
+		{ "PROTO", false, 4, 0 },           { "MODE", false, 4, 0 },
+		{ "SCHED", false, 1, 0 },           { "UP", true, 0, 0 },
+		{ "ACTIVE", true, 0, 0 },           { "TOTAL", true, 0, 0 },
+		{ "PACKETS IN / OUT", true, 3, 0 },
 	};
 	_cleanup_table_ struct table table = TABLE(columns);
 
@@ -108,16 +110,16 @@ static bool some_have_reasons(const json_t *backends, size_t limit)
 static int print_some_backends(const json_t *backends, bool brief, size_t limit, size_t width)
 {
 	const struct table_column columns[] = {
-		{ "SERVICE", false, one_service(backends) ? 6 : 1 },
-		{ "BACKEND", false, 0 },
-		{ "WEIGHT", true, 3 },
-		{ "STATE", false, 0 },
-		{ "HEALTH", false, 0 },
-		{ "ACTIVE", true, 0 },
-		{ "TOTAL", true, 2 },
-		{ "PACKETS IN / OUT", true, 5 },
-		{ "BYTES IN / OUT", true, 4 },
-		{ "WHY NOT", false, 7 },
+		{ "SERVICE", false, one_service(backends) ? 7 : 1, 0 },
+		{ "BACKEND", false, 0, 0 },
+		{ "WEIGHT", true, 4, 0 },
+		{ "STATE", false, 0, 0 },
+		{ "HEALTH", false, 0, 0 },
+		{ "ACTIVE", true, 0, 0 },
+		{ "TOTAL", true, 3, 0 },
+		{ "PACKETS IN / OUT", true, 6, 0 },
+		{ "BYTES IN / OUT", true, 5, 0 },
+		{ "WHY NOT", false, 2, 32 },
 	};
 	_cleanup_table_ struct table table = TABLE(columns);
 	const char *before = "";
@@ -166,10 +168,10 @@ static void print_rest(const json_t *list, size_t limit, const char *command)
 static int print_interfaces(const json_t *interfaces, size_t width)
 {
 	static const struct table_column columns[] = {
-		{ "INTERFACE", false, 0 },
-		{ "ATTACH", false, 0 },
-		{ "DRIVER", false, 0 },
-		{ "PROGRAM", true, 0 },
+		{ "INTERFACE", false, 0, 0 },
+		{ "ATTACH", false, 0, 0 },
+		{ "DRIVER", false, 0, 0 },
+		{ "PROGRAM", true, 0, 0 },
 	};
 	_cleanup_table_ struct table table = TABLE(columns);
 
@@ -275,10 +277,10 @@ static const struct reason *find_reason(const char *name)
 static int print_reasons(const json_t *counts, size_t width)
 {
 	static const struct table_column columns[] = {
-		{ "REASON", false, 0 },
-		{ "VERDICT", false, 0 },
-		{ "PACKETS", true, 0 },
-		{ "MEANING", false, 1 },
+		{ "REASON", false, 0, 0 },
+		{ "VERDICT", false, 0, 0 },
+		{ "PACKETS", true, 0, 0 },
+		{ "MEANING", false, 1, 20 },
 	};
 	_cleanup_table_ struct table table = TABLE(columns);
 	_cleanup_free_ struct reason_count *sorted = NULL;

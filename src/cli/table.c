@@ -38,10 +38,8 @@ void table_add(struct table *table, const char *format, ...)
 		table->cells[table->cell_count++] = cell;
 }
 
-static size_t measure(const struct table *table, size_t widths[TABLE_MAX_COLUMNS])
+static void measure(const struct table *table, size_t widths[TABLE_MAX_COLUMNS])
 {
-	size_t total = 0;
-
 	for (size_t c = 0; c < table->column_count; c++) {
 		widths[c] = strlen(table->columns[c].title);
 		for (size_t i = c; i < table->cell_count; i += table->column_count) {
@@ -50,8 +48,15 @@ static size_t measure(const struct table *table, size_t widths[TABLE_MAX_COLUMNS
 			if (length > widths[c])
 				widths[c] = length;
 		}
-		total += widths[c] + GAP;
 	}
+}
+
+static size_t total_of(const struct table *table, const size_t widths[TABLE_MAX_COLUMNS])
+{
+	size_t total = 0;
+
+	for (size_t c = 0; c < table->column_count; c++)
+		total += widths[c] + GAP;
 	return total - GAP;
 }
 
@@ -80,15 +85,50 @@ static int priority_that_fits(const struct table *table, const size_t widths[TAB
 	return limit;
 }
 
+/* Which columns are shown, and in *widths how wide the last one may be. */
+static int fit(const struct table *table, size_t widths[TABLE_MAX_COLUMNS], size_t width)
+{
+	const size_t last = table->column_count - 1;
+	const size_t least = table->columns[last].least, whole = widths[last];
+	size_t others = 0;
+	int limit;
+
+	if (!width || !least || whole <= least)
+		return priority_that_fits(table, widths, total_of(table, widths), width);
+	widths[last] = least;
+	limit = priority_that_fits(table, widths, total_of(table, widths), width);
+	for (size_t c = 0; c < last; c++)
+		if (table->columns[c].priority < limit)
+			others += widths[c] + GAP;
+	if (others + least < width)
+		widths[last] = whole < width - others ? whole : width - others;
+	return limit;
+}
+
+static void print_cell(const char *cell, size_t width)
+{
+	const size_t dots = strlen("...");
+	size_t length = width > dots ? width - dots : 0;
+
+	if (strlen(cell) <= width) {
+		fputs(cell, stdout);
+		return;
+	}
+	while (length && (cell[length] & 0xc0) == 0x80) /* UTF-8: no part of a character */
+		length--;
+	printf("%.*s...", (int)length, cell);
+}
+
 int table_print(const struct table *table, size_t width)
 {
 	size_t rows = table->cell_count / table->column_count;
-	size_t widths[TABLE_MAX_COLUMNS];
+	size_t widths[TABLE_MAX_COLUMNS] = { 0 };
 	int limit;
 
 	if (table->failed)
 		return -ENOMEM;
-	limit = priority_that_fits(table, widths, measure(table, widths), width);
+	measure(table, widths);
+	limit = fit(table, widths, width);
 	for (size_t row = 0; row < rows + 1; row++) {
 		size_t blanks = 0; /* written only before more text: no line ends in blanks */
 
@@ -96,14 +136,17 @@ int table_print(const struct table *table, size_t width)
 			const struct table_column *column = &table->columns[c];
 			const char *cell = row ? table->cells[(row - 1) * table->column_count + c] :
 						 column->title;
-			size_t padding = widths[c] - strlen(cell);
+			const size_t length = strlen(cell);
+			size_t padding = length < widths[c] ? widths[c] - length : 0;
 
 			if (column->priority >= limit)
 				continue;
 			if (column->right)
 				blanks += padding;
-			if (cell[0])
-				printf("%*s%s", (int)blanks, "", cell);
+			if (cell[0]) {
+				printf("%*s", (int)blanks, "");
+				print_cell(cell, widths[c]);
+			}
 			blanks = (cell[0] ? 0 : blanks) + (column->right ? 0 : padding) + GAP;
 		}
 		putchar('\n');

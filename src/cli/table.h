@@ -10,6 +10,7 @@ struct table_column {
 	const char *title;
 	bool right;   /* numbers */
 	int priority; /* where the terminal is too narrow the highest leave first; 0: stays */
+	size_t least; /* of the last column: its text may be cut off behind that much; 0: never */
 };
 
 struct table {

@@ -84,6 +84,18 @@ static int run_backend_list(struct control_request *request, const json_t *argum
 	return control_reply(request, backend("dns", "192.168.178.11:53", 1, "none", 0, 0));
 }
 
+static int run_service_show(struct control_request *request, const json_t *arguments, void *user,
+			    struct error *error)
+{
+	return control_reply(request,
+			     json_pack("{s:s,s:[s,s],s:s,s:i,s:{s:i,s:i},s:b,s:i,s:[o]}", "name",
+				       "web", "listen", "192.168.178.10:8000",
+				       "[2001:db8::10]:8000", "scheduler", "wrr", "healthy", 1,
+				       "connections", "active", 123400, "total", 7, "fail_open", 0,
+				       "slow_start_ms", 30000, "backends",
+				       backend("web", "192.168.178.11:8000", 1, "up", 0, 0)));
+}
+
 /* Flows of one family, before there is one of the other. */
 #define MANY 1000
 
@@ -170,6 +182,7 @@ static int run_trace(struct control_request *request, const json_t *arguments, v
 static const struct control_command fixture_commands[] = {
 	{ "status", false, run_status },
 	{ "service list", false, run_service_list },
+	{ "service show", false, run_service_show },
 	{ "backend list", false, run_backend_list },
 	{ "flow list", false, run_flow_list },
 	{ "flow count", false, run_flow_count },

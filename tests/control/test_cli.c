@@ -328,12 +328,29 @@ static void test_lists(void **state)
 	       "SNAT                   STATE        IDLE\n",
 	       "");
 	expect("flow count", 0,
-	       "half-open               12   (each is kept for 31.2 s at the present rate of "
-	       "SYNs)\n"
+	       "half-open               12   (kept for 31.2 s at the present rate of SYNs)\n"
 	       "established        123,400\n"
 	       "closing                 44\n"
 	       "limit              262,144\n"
 	       "limit IPv6          65,536\n",
+	       "");
+}
+
+static void test_service_show(void **state)
+{
+	expect("service show web", 0,
+	       "name             web\n"
+	       "listen           192.168.178.10:8000, [2001:db8::10]:8000\n"
+	       "scheduler        wrr\n"
+	       "healthy          1\n"
+	       "connections      active 123,400, total 7\n"
+	       "fail_open        false\n"
+	       "slow_start_ms    30,000\n"
+	       "\n"
+	       "SERVICE  BACKEND              WEIGHT  STATE  HEALTH  ACTIVE  TOTAL  PACKETS IN / "
+	       "OUT  BYTES IN / OUT\n"
+	       "web      192.168.178.11:8000       1  ready  up           0      0             0 / "
+	       "0           0 / 0\n",
 	       "");
 }
 
@@ -503,14 +520,15 @@ static void test_many_flows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_misuse),        cmocka_unit_test(test_misuse_of_changes),
-		cmocka_unit_test(test_refused),       cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_detach),        cmocka_unit_test(test_decap),
-		cmocka_unit_test(test_run),           cmocka_unit_test(test_help),
-		cmocka_unit_test(test_json),          cmocka_unit_test(test_check),
-		cmocka_unit_test(test_lists),         cmocka_unit_test(test_status),
-		cmocka_unit_test(test_terminal),      cmocka_unit_test(test_trace),
-		cmocka_unit_test(test_output_errors), cmocka_unit_test(test_many_flows),
+		cmocka_unit_test(test_misuse),     cmocka_unit_test(test_misuse_of_changes),
+		cmocka_unit_test(test_refused),    cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_detach),     cmocka_unit_test(test_decap),
+		cmocka_unit_test(test_run),        cmocka_unit_test(test_help),
+		cmocka_unit_test(test_json),       cmocka_unit_test(test_check),
+		cmocka_unit_test(test_lists),      cmocka_unit_test(test_service_show),
+		cmocka_unit_test(test_status),     cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_trace),      cmocka_unit_test(test_output_errors),
+		cmocka_unit_test(test_many_flows),
 	};
 
 	return cmocka_run_group_tests(tests, command_line_begin, command_line_end);

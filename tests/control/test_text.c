@@ -80,7 +80,10 @@ static void expect_table(const struct table *table, size_t width, const char *ex
 static void test_table(void **state)
 {
 	static const struct table_column columns[] = {
-		{ "NAME", false, 0 }, { "N", true, 2 }, { "WORD", false, 1 }, { "M", true, 0 }
+		{ "NAME", false, 0, 0 },
+		{ "N", true, 2, 0 },
+		{ "WORD", false, 1, 0 },
+		{ "M", true, 0, 0 },
 	};
 	struct table table = TABLE(columns);
 
@@ -129,12 +132,50 @@ static void test_table(void **state)
 	table_release(&table);
 }
 
+/* What the last column says is cut where the rest is needed. */
+static void test_table_is_cut(void **state)
+{
+	static const struct table_column columns[] = { { "NAME", false, 0, 0 },
+						       { "N", true, 2, 0 },
+						       { "WHY", false, 1, 8 } };
+	struct table table = TABLE(columns);
+
+	table_add(&table, "a");
+	table_add(&table, "1");
+	table_add(&table, "no answer");
+	table_add(&table, "b");
+	table_add(&table, "2");
+	table_add(&table, "refus\u00e9 by it");
+	expect_table(&table, 0,
+		     "NAME  N  WHY\n"
+		     "a     1  no answer\n"
+		     "b     2  refus\u00e9 by it\n");
+	expect_table(&table, 18,
+		     "NAME  N  WHY\n"
+		     "a     1  no answer\n"
+		     "b     2  refus...\n");
+	expect_table(&table, 17,
+		     "NAME  N  WHY\n"
+		     "a     1  no an...\n"
+		     "b     2  refus...\n");
+	expect_table(&table, 16,
+		     "NAME  WHY\n"
+		     "a     no answer\n"
+		     "b     refus\u00e9...\n");
+	expect_table(&table, 13,
+		     "NAME\n"
+		     "a\n"
+		     "b\n");
+	table_release(&table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
