@@ -94,12 +94,26 @@ void config_reader_value(struct config_reader *reader, const struct config_key *
 		config_node_refuse(&reader->errors, node, "%s", error.text);
 }
 
+/* "flows, half_open": those that may stand there. */
+static const char *name_keys(const struct config_key *keys, bool defaults, char buffer[static 256])
+{
+	size_t used = 0;
+
+	buffer[0] = '\0';
+	for (const struct config_key *key = keys; key->name; key++)
+		if (key->type != CONFIG_TYPE_LATER && !(defaults && key->own) && used < 256)
+			used += (size_t)snprintf(buffer + used, 256 - used, "%s%s",
+						 used ? ", " : "", key->name);
+	return buffer;
+}
+
 /* The key's row, or NULL after reporting. */
 static const struct config_key *find_key(struct config_reader *reader, struct config_node *node,
 					 const struct config_key *keys, bool defaults)
 {
 	const struct config_key *key;
 	const char *nearest;
+	char names[256];
 
 	if (node->type != CONFIG_SCALAR) {
 		if (node->type != CONFIG_NOTHING)
@@ -118,8 +132,9 @@ static const struct config_key *find_key(struct config_reader *reader, struct co
 		config_node_refuse(&reader->errors, node,
 				   "merge keys (<<) are not supported; use defaults");
 	else
-		config_node_refuse(&reader->errors, node, "unknown key '%.80s'%s%s%s", node->text,
-				   nearest ? "; did you mean " : "", nearest ? nearest : "",
+		config_node_refuse(&reader->errors, node, "unknown key '%.80s'; %s%s%s", node->text,
+				   nearest ? "did you mean " : "expected ",
+				   nearest ? nearest : name_keys(keys, defaults, names),
 				   nearest ? "?" : "");
 	return NULL;
 }
@@ -136,8 +151,8 @@ void config_reader_mapping(struct config_reader *reader, struct config_node *nod
 			continue;
 		if (seen_at[key - keys]) {
 			config_node_refuse(&reader->errors, name,
-					   "duplicate key '%s', also given in line %u", key->name,
-					   seen_at[key - keys]);
+					   "duplicate key '%s', also given in line %u; remove one",
+					   key->name, seen_at[key - keys]);
 			continue;
 		}
 		seen_at[key - keys] = name->line;

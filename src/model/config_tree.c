@@ -7,6 +7,9 @@
 #include <yaml.h>
 
 #define CHUNK_SIZE (256 * 1024)
+#define QUOTE_HINT                                                                                 \
+	"%s; YAML gives '%c' a meaning of its own here: quote the address, as in "                 \
+	"\"[2001:db8::10]:80\""
 
 /* Nodes and their texts live and go together. */
 struct config_tree_chunk {
@@ -192,6 +195,22 @@ static void begin_document(struct builder *builder, const yaml_event_t *event)
 	builder->stop = true;
 }
 
+/* Inside of brackets [v6]:port without quotes is a mapping, whose key is a list with the address. */
+static void refuse_address_as_key(struct builder *builder)
+{
+	struct open_node *outer = builder->depth > 1 ? &builder->open[builder->depth - 1] : NULL;
+	struct config_node *list = outer ? outer->last : NULL;
+
+	if (!list || outer->node->type != CONFIG_MAPPING || outer->node->count % 2 == 0 ||
+	    list->count != 1 || list->first->type != CONFIG_SCALAR || !list->first->plain ||
+	    !strchr(list->first->text, ':'))
+		return;
+	config_node_refuse(builder->errors, list, QUOTE_HINT, "a key is a list", '[');
+	/* Whoever reads it says nothing more. */
+	outer->node->type = CONFIG_NOTHING;
+	outer->node->broken = true;
+}
+
 static void take_event(struct builder *builder, const yaml_event_t *event)
 {
 	switch (event->type) {
@@ -216,6 +235,9 @@ static void take_event(struct builder *builder, const yaml_event_t *event)
 		open_node(builder, CONFIG_MAPPING, event);
 		break;
 	case YAML_SEQUENCE_END_EVENT:
+		builder->depth--;
+		refuse_address_as_key(builder);
+		break;
 	case YAML_MAPPING_END_EVENT:
 		builder->depth--;
 		break;
@@ -252,7 +274,7 @@ static size_t find_line(const struct builder *builder, size_t line, size_t *ret_
 	return start;
 }
 
-/* Where in the line a [v6]:port or a * stands that YAML takes for something else, or -1. */
+/* Where in the line a [v6]:port, a * or a :: stands that YAML takes for something else, or -1. */
 static long find_unquoted(const char *line, size_t length)
 {
 	char quote = '\0';
@@ -270,7 +292,8 @@ static long find_unquoted(const char *line, size_t length)
 		}
 		if (line[i] == '#' && begins)
 			return -1;
-		if (line[i] == '*' && begins)
+		if (begins &&
+		    (line[i] == '*' || (line[i] == ':' && i + 1 < length && line[i + 1] == ':')))
 			return (long)i;
 		if (line[i] != '[' || !begins)
 			continue;
@@ -294,10 +317,7 @@ static bool hint_at_address(struct builder *builder, size_t line, const char *pr
 		if (column < 0)
 			continue;
 		config_errors_add(builder->errors, (uint32_t)(line - back) + 1,
-				  (uint32_t)column + 1,
-				  "%s; YAML gives '%c' a meaning of its own here: quote the "
-				  "address, as in \"[2001:db8::10]:80\"",
-				  problem, text[column]);
+				  (uint32_t)column + 1, QUOTE_HINT, problem, text[column]);
 		return true;
 	}
 	return false;
@@ -320,6 +340,15 @@ static void refuse_characters(struct builder *builder, const yaml_parser_t *pars
 			  "not a text in UTF-8: %s", parser->problem);
 }
 
+static bool stands_at_tab(const struct builder *builder, const yaml_parser_t *parser)
+{
+	const size_t column = parser->problem_mark.column;
+	size_t length;
+	const char *line = builder->text + find_line(builder, parser->problem_mark.line, &length);
+
+	return column < length && line[column] == '\t';
+}
+
 static void refuse_syntax(struct builder *builder, const yaml_parser_t *parser)
 {
 	const char *problem = parser->problem ? parser->problem : "no YAML";
@@ -337,8 +366,10 @@ static void refuse_syntax(struct builder *builder, const yaml_parser_t *parser)
 	if (hint_at_address(builder, parser->problem_mark.line, problem))
 		return;
 	config_errors_add(builder->errors, (uint32_t)parser->problem_mark.line + 1,
-			  (uint32_t)parser->problem_mark.column + 1, "%s%s%s", problem,
-			  parser->context ? " " : "", parser->context ? parser->context : "");
+			  (uint32_t)parser->problem_mark.column + 1, "%s%s%s%s", problem,
+			  parser->context ? " " : "", parser->context ? parser->context : "",
+			  stands_at_tab(builder, parser) ? "; indent with blanks, not with tabs" :
+							   "");
 }
 
 void config_tree_parse(const char *text, size_t length, struct config_tree *ret,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/model/config_schema.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -115,6 +116,12 @@ static int refuse(const struct config_key *key, const char *text, bool range, st
 			 range ? "out of range" : "wrong", config_value_expected(key, buffer));
 }
 
+/* "128k" is a text to YAML with quotes as without. */
+static bool ends_with_unit(const char *text)
+{
+	return text[0] && !isdigit((unsigned char)text[strlen(text) - 1]);
+}
+
 static int read_number(const struct config_key *key, const char *text, bool plain, void *object,
 		       struct error *error)
 {
@@ -123,7 +130,7 @@ static int read_number(const struct config_key *key, const char *text, bool plai
 
 	if (key->type == CONFIG_TYPE_TIME)
 		r = parse_time(text, &value);
-	else if (!plain)
+	else if (!plain && !(key->type == CONFIG_TYPE_SIZE && ends_with_unit(text)))
 		return error_set(error, -EINVAL,
 				 "%s: \"%.80s\" is a text; expected a number without quotes",
 				 key->name, text);

@@ -52,7 +52,7 @@ static void write_type(const struct config_key *key, int indent, FILE *out)
 	case CONFIG_TYPE_SIZE:
 		fprintf(out,
 			"\"type\": [\"integer\", \"string\"], \"minimum\": %" PRIu64
-			", \"maximum\": %" PRIu64 ", \"pattern\": \"^[0-9]+[kMG]?$\"",
+			", \"maximum\": %" PRIu64 ", \"pattern\": \"^[0-9]+[kMG]$\"",
 			key->least, key->most);
 		break;
 	case CONFIG_TYPE_TIME:

@@ -192,14 +192,35 @@ static void test_health_follows_protocol(void **state)
 	assert_int_equal(config.services[2].health.type, HEALTH_NONE);
 }
 
+/* As a program writes it that knows JSON alone. */
+static void test_sizes_as_texts(void **state)
+{
+	_cleanup_(config_free) struct config config;
+
+	parse_good("{\"interfaces\": [\"eth0\"], \"limits\": {\"flows\": \"128k\"},"
+		   " \"timeouts\": {\"tcp\": \"5m\"}}",
+		   &config);
+	assert_int_equal(config.limits.flows, 128 * 1024);
+}
+
 /* One thing is wrong in each. */
 static const struct {
 	const char *text, *expected;
 } rows[] = {
 	{ "", "1:1 the file is empty; expected interfaces and services\n" },
 	{ "5", "1:1 expected a mapping with interfaces and services\n" },
-	{ "a: b\n", "1:1 unknown key 'a'\n1:1 interfaces: missing; expected it here\n" },
-	{ HEAD "interfaces: [eth1]\n", "2:1 duplicate key 'interfaces', also given in line 1\n" },
+	{ "a: b\n",
+	  "1:1 unknown key 'a'; expected interfaces, control, snat, limits, timeouts, defaults, "
+	  "services\n1:1 interfaces: missing; expected it here\n" },
+	{ HEAD "limits: {a: b}\n",
+	  "2:10 unknown key 'a'; expected flows, flows_v6, half_open, udp_share, icmp_rate, "
+	  "reset_rate\n" },
+	{ HEAD "defaults: {a: b}\n",
+	  "2:12 unknown key 'a'; expected protocol, mode, scheduler, snat, outer_source, clear_df, "
+	  "on_no_backend, fail_open, slow_start, affinity, timeouts, health, allow, deny, "
+	  "backends\n" },
+	{ HEAD "interfaces: [eth1]\n",
+	  "2:1 duplicate key 'interfaces', also given in line 1; remove one\n" },
 	{ HEAD "servces: []\n", "2:1 unknown key 'servces'; did you mean services?\n" },
 	{ HEAD "[a]: b\n", "2:1 a key is a list or mapping; expected a word\n" },
 	{ HEAD "services:\n", "2:10 services: has no value; expected a list\n" },
@@ -212,8 +233,10 @@ static const struct {
 	{ HEAD "snat: {addresses: [\"[2001:db8::1]\"]}\n",
 	  "2:20 addresses: '[2001:db8::1]' is no address; expected a list of IPv4 and IPv6 "
 	  "addresses\n" },
-	{ HEAD "a: &x 5\n", "2:1 unknown key 'a'\n2:4 anchors (&x) are not supported; write the "
-			    "value out where it is needed\n" },
+	{ HEAD "a: &x 5\n",
+	  "2:1 unknown key 'a'; expected interfaces, control, snat, limits, "
+	  "timeouts, defaults, services\n2:4 anchors (&x) are not supported; write the "
+	  "value out where it is needed\n" },
 	{ HEAD "snat: *x\n", "2:7 aliases (*x) are not supported; write the value out, and if it "
 			     "is an address, quote the address\n" },
 	{ HEAD "control: {mode: !!int 0600}\n",
@@ -231,6 +254,21 @@ static const struct {
 	{ HEAD "services:\n- listen: [2001:db8::10]:80\n  name: x\n",
 	  "3:11 did not find expected key; YAML gives '[' a meaning of its own here: quote the "
 	  "address, as in \"[2001:db8::10]:80\"\n" },
+	{ HEAD "services:\n- {name: x, listen: 1.2.3.4:5, backends: [1.2.3.5, [2001:db8::1]:80]}\n",
+	  "3:52 a key is a list; YAML gives '[' a meaning of its own here: quote the address, as "
+	  "in "
+	  "\"[2001:db8::10]:80\"\n" },
+	{ HEAD "services:\n- {name: x, listen: [[2001:db8::1]:80]}\n",
+	  "3:22 a key is a list; YAML gives '[' a meaning of its own here: quote the address, as "
+	  "in "
+	  "\"[2001:db8::10]:80\"\n" },
+	{ HEAD "services:\n- {name: x, listen: 1.2.3.4:5, allow: [::/0]}\n",
+	  "3:40 did not find expected node content; YAML gives ':' a meaning of its own here: "
+	  "quote "
+	  "the address, as in \"[2001:db8::10]:80\"\n" },
+	{ HEAD "limits:\n\tflows: 1\n", "3:1 found character that cannot start any token while "
+					"scanning for the next token; indent "
+					"with blanks, not with tabs\n" },
 	{ HEAD "services:\n- {name: x, listen: *:80}\n",
 	  "3:21 did not find expected alphabetic or numeric character; YAML gives '*' a meaning of "
 	  "its own here: quote the address, as in \"[2001:db8::10]:80\"\n" },
@@ -239,6 +277,8 @@ static const struct {
 	  "or G if you like\n" },
 	{ HEAD "limits: {udp_share: \"5\"}\n",
 	  "2:21 udp_share: \"5\" is a text; expected a number without quotes\n" },
+	{ HEAD "limits: {half_open: \"100\"}\n",
+	  "2:21 half_open: \"100\" is a text; expected a number without quotes\n" },
 	{ HEAD "limits: 5\n", "2:9 limits: is a single value; expected a mapping\n" },
 	{ HEAD "limits: {flows: {}}\n",
 	  "2:17 flows: is a mapping; expected a number from 1 to 16777216, with k, M or G if you "
@@ -433,7 +473,8 @@ static void test_all_errors_in_order(void **state)
 		"1:25 interfaces: eth0 is given twice; remove one\n"
 		"2:17 flows: '0' is out of range; expected a number from 1 to 16777216, with "
 		"k, M or G if you like\n"
-		"2:20 unknown key 'foo'\n"
+		"2:20 unknown key 'foo'; expected flows, flows_v6, half_open, udp_share, "
+		"icmp_rate, reset_rate\n"
 		"4:10 service 'A': bad name; expected 1 to 63 of a-z, 0-9 and '-'\n"
 		"4:44 slow_start: '3' is wrong; expected a time from 0 to 24h, such as 500ms, "
 		"30s or 2h4m\n"
@@ -526,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_good_one),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_health_follows_protocol),
+		cmocka_unit_test(test_sizes_as_texts),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_all_errors_in_order),
 		cmocka_unit_test(test_file),
