@@ -103,6 +103,7 @@ static int open_datapath(struct daemon *daemon, struct datapath_sizes *sizes, st
 		.flows_v6 = sizes->flows_v6,
 		.half_open = sizes->half_open,
 		.half_open_v6 = sizes->half_open_v6,
+		.sessions = sizes->sessions,
 	};
 	return datapath_open(sizes, pins, &daemon->datapath, &daemon->adopted, error);
 }

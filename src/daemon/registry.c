@@ -322,17 +322,23 @@ static uint32_t half_open_v6(const struct config_limits *limits)
 	return limits->half_open < quarter ? limits->half_open : quarter;
 }
 
+uint32_t registry_sessions(const struct config *config)
+{
+	for (size_t i = 0; i < config->service_count; i++)
+		if (config->services[i].mode != WEIR_MODE_NAT)
+			return config->limits.flows + config_flows_v6(&config->limits);
+	return LEAST_SESSIONS;
+}
+
 int registry_sizes(const struct config *config, struct datapath_sizes *ret, struct error *error)
 {
 	uint64_t backends = 0, listens = 0, slots = 0, hops, listeners = 1024;
-	bool direct = false;
 	const size_t hashing = maglev_services(config);
 
 	for (size_t i = 0; i < config->service_count; i++) {
 		backends += config->services[i].backend_count;
 		listens += config->services[i].listen_count;
 		slots += slots_capacity(&config->services[i], hashing);
-		direct |= config->services[i].mode != WEIR_MODE_NAT;
 	}
 	if (2 * backends > MOST_IDS || 2 * slots > UINT32_MAX / 2)
 		return error_set(error, -E2BIG,
@@ -346,8 +352,7 @@ int registry_sizes(const struct config *config, struct datapath_sizes *ret, stru
 	*ret = (struct datapath_sizes){
 		.flows = config->limits.flows,
 		.flows_v6 = config_flows_v6(&config->limits),
-		.sessions = direct ? config->limits.flows + config_flows_v6(&config->limits) :
-				     LEAST_SESSIONS,
+		.sessions = registry_sessions(config),
 		.half_open = config->limits.half_open,
 		.half_open_v6 = half_open_v6(&config->limits),
 		.services = twice(config->service_count, LEAST_SERVICES),

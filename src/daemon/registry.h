@@ -126,6 +126,8 @@ struct weir_listener *registry_listeners(const struct registry *registry, size_t
 /* Runs of ports that the ranges of @config may come to. */
 size_t registry_count_ranges(const struct config *config);
 
+/* Of dsr and ipip, that are to be remembered. */
+uint32_t registry_sessions(const struct config *config);
 /*
  * What datapath_open() must make room for, with room for changes while it runs. -E2BIG: more than the
  * datapath can number.

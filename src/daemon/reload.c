@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include "src/base/cleanup.h"
 #include "src/base/log.h"
 #include "src/daemon/internal.h"
 #include "src/daemon/notify.h"
@@ -10,6 +11,8 @@
 /* A reload that was asked for. The first one of the daemon's list is under way. */
 struct reload_job {
 	struct reload_job *next;
+	const struct datapath *datapath;
+	struct datapath_sessions *sessions; /* NULL: there is room for those of the file */
 	struct control_request *request; /* NULL: a signal asked for it, or whoever did has left */
 	uint64_t confirm_ms;
 };
@@ -215,15 +218,41 @@ static void end_job(struct daemon *daemon, int err, const struct error *error)
 
 static void begin_job(struct daemon *daemon);
 
+/* Aside, as the reading: tables that were made for nat alone have no room for sessions of dsr and ipip. */
+static int make_room(const struct config *file, void *user, struct error *error)
+{
+	struct reload_job *job = user;
+
+	return datapath_sessions_make(job->datapath, registry_sessions(file), &job->sessions,
+				      error);
+}
+
+/* Before the first packet comes that needs it. */
+static int use_room(struct daemon *daemon, const struct config *file,
+		    struct datapath_sessions *sessions, struct error *error)
+{
+	int err = sessions ? apply_check(daemon, file, error) : 0;
+
+	if (err < 0 || !sessions)
+		return err;
+	err = datapath_sessions_use(daemon->datapath, sessions, error);
+	if (err == 0)
+		log_info("made a table for %u sessions of dsr and ipip", registry_sessions(file));
+	return err;
+}
+
 static void on_read(struct daemon *daemon, struct config *file, int err, struct error *error,
 		    void *user)
 {
-	const struct reload_job *job = user;
+	struct reload_job *job = user;
 
-	if (daemon->stopping) {
+	if (err == 0 && !daemon->stopping)
+		err = use_room(daemon, file, job->sessions, error);
+	datapath_sessions_drop(TAKE(job->sessions));
+	if (daemon->stopping || err < 0)
 		reload_drop(&file);
+	if (daemon->stopping)
 		return;
-	}
 	if (err == 0)
 		err = take_file(daemon, file, job->confirm_ms, error);
 	end_job(daemon, err, error);
@@ -238,7 +267,7 @@ static void begin_job(struct daemon *daemon)
 
 	while (daemon->reloads) {
 		notify_reloading();
-		err = reading_begin(daemon, NULL, on_read, daemon->reloads, &error);
+		err = reading_begin(daemon, make_room, on_read, daemon->reloads, &error);
 		if (err == 0)
 			return;
 		end_job(daemon, err, &error);
@@ -261,7 +290,11 @@ int reload_from_file(struct daemon *daemon, uint64_t confirm_ms, struct control_
 	job = calloc(1, sizeof(*job));
 	if (!job)
 		return error_set(error, -ENOMEM, "out of memory");
-	*job = (struct reload_job){ .request = request, .confirm_ms = confirm_ms };
+	*job = (struct reload_job){
+		.datapath = daemon->datapath,
+		.request = request,
+		.confirm_ms = confirm_ms,
+	};
 	if (request)
 		control_defer(request, on_gone, job);
 	while (*last)

@@ -51,6 +51,10 @@ static int mend(struct datapath *datapath, struct error *error)
 
 	if (r)
 		return error_set(error, r, "cannot reset the counters: %s", strerror(-r));
+	r = datapath->sessions_grow ? pins_replace(datapath, datapath->skeleton->maps.sessions) : 0;
+	if (r)
+		return error_set(error, r, "cannot pin a larger table of sessions: %s",
+				 strerror(-r));
 	datapath->meta->reasons = pins_reasons();
 	datapath->tables.runtime->hz = datapath->hz;
 	datapath->tables.runtime->trace = 0;
@@ -59,18 +63,11 @@ static int mend(struct datapath *datapath, struct error *error)
 
 static int prepare(struct datapath *datapath, struct error *error)
 {
-	struct bpf_prog_info info = {};
-	uint32_t info_size = sizeof(info);
-	int r;
+	int r = object_map_tables(datapath);
 
-	r = object_map_tables(datapath);
 	if (r)
 		return error_set(error, r, "cannot map the BPF tables: %s", strerror(-r));
-	r = bpf_obj_get_info_by_fd(bpf_program__fd(datapath->skeleton->progs.weir_xdp), &info,
-				   &info_size);
-	if (r)
-		return error_set(error, r, "cannot read the BPF program's id: %s", strerror(-r));
-	datapath->program_id = info.id;
+	datapath->program_id = object_program_id(datapath->skeleton);
 	datapath->hz = ticks_per_second();
 	if (!datapath->hz)
 		return error_set(

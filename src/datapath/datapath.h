@@ -75,6 +75,19 @@ int datapath_open(const struct datapath_sizes *sizes, const char *pins, struct d
 void datapath_close(struct datapath *datapath);
 
 /*
+ * Room for @sessions of dsr and ipip, for tables that were made with less. datapath_sessions_make() takes a while;
+ * another thread may do it meanwhile. *ret is untouched if there is room already. datapath_sessions_use() then puts it
+ * in place, on all interfaces, without a packet in between; sessions that there were are forgotten. On failure
+ * all goes on as before. Either way datapath_sessions_drop() ends it; NULL is allowed.
+ */
+struct datapath_sessions;
+int datapath_sessions_make(const struct datapath *datapath, uint32_t sessions,
+			   struct datapath_sessions **ret, struct error *error);
+int datapath_sessions_use(struct datapath *datapath, struct datapath_sessions *made,
+			  struct error *error);
+void datapath_sessions_drop(struct datapath_sessions *made);
+
+/*
  * Without a daemon: takes the links and pins of @pins away. 1: there were some, 0: there were none,
  * -EBUSY: a daemon holds them.
  */

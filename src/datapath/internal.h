@@ -39,6 +39,7 @@ struct datapath {
 	int lock;            /* of it */
 	bool adopted;        /* maps and what is in them are another daemon's */
 	bool reasons_differ; /* so much that the reasons it counted are not ours */
+	bool sessions_grow;  /* the ones that are pinned are too few */
 	struct attachment *attachments; /* those that are not pinned */
 	size_t attachment_count;
 	struct ring_buffer *events;
@@ -52,6 +53,13 @@ struct datapath {
 
 /* object.c: the skeleton and its maps. Loads it with new maps, or with those that are pinned. */
 int object_load(struct datapath *datapath, struct error *error);
+/* A second one over the maps of @from, but for its own sessions in @buckets. */
+int object_load_beside(const struct weir *from, uint32_t buckets, struct weir **ret,
+		       struct error *error);
+/* Of what is attached. 0: the kernel does not tell. */
+uint32_t object_program_id(const struct weir *skeleton);
+/* How many the table of sessions has, to remember @sessions. */
+uint32_t object_session_buckets(uint32_t sessions);
 int object_map_tables(struct datapath *datapath);
 /* What maps need, besides zeroes, before the first packet. */
 int object_fill(struct datapath *datapath);
@@ -73,6 +81,8 @@ int pins_take(struct datapath *datapath, const char *path, struct error *error);
 int pins_adopt(struct datapath *datapath, struct error *error);
 /* After loading and filling: pins the new maps, all or nothing. */
 int pins_publish(struct datapath *datapath, struct error *error);
+/* This map takes the place of the pinned one of its name, at once. */
+int pins_replace(const struct datapath *datapath, const struct bpf_map *map);
 /* Removes all that is in the directory, then itself; it must be locked. */
 int pins_remove(const char *pins, struct error *error);
 /* The hash that `meta` keeps over all maps as the object declares them. */
@@ -96,6 +106,8 @@ int bpffs_for_each(const char *directory, int (*take)(const char *path, void *us
 void failures_close(struct datapath *datapath);
 
 /* links.c */
+/* All pinned links of the balancer run @program from now on. */
+int links_swap(const struct datapath *datapath, int program, struct error *error);
 /* Takes the pinned links of @directory off their interfaces; @dead: only those without one. */
 int links_unpin(const char *directory, bool dead);
 /* Attaches a program; *ret: its link. @native: in the driver, else generic. */

@@ -180,6 +180,26 @@ static int swap(int program, const char *path, struct error *error)
 	return 1;
 }
 
+struct swapping {
+	int program;
+	struct error *error;
+};
+
+static int swap_one(const char *path, void *user)
+{
+	const struct swapping *swapping = user;
+	int r = is_named(path, LINK) ? swap(swapping->program, path, swapping->error) : 0;
+
+	return r < 0 ? r : 0;
+}
+
+int links_swap(const struct datapath *datapath, int program, struct error *error)
+{
+	struct swapping swapping = { program, error };
+
+	return bpffs_for_each(datapath->pins, swap_one, &swapping);
+}
+
 static int create_pinned(int program, uint32_t ifindex, bool native, const char *path,
 			 struct error *error)
 {

@@ -91,7 +91,7 @@ static uint32_t index_buckets(uint32_t flows)
  * When all are in use, a bucket of eight places has two sessions on average: one in six thousand is the ninth
  * in its own and pushes out another.
  */
-static uint32_t session_buckets(uint32_t sessions)
+uint32_t object_session_buckets(uint32_t sessions)
 {
 	return sessions / 2 + 1;
 }
@@ -139,7 +139,7 @@ static int set_sizes(struct datapath *datapath, struct error *error)
 		{ skeleton->maps.flow_index, buckets },
 		{ skeleton->maps.free_records4, records[WEIR_IPV4] },
 		{ skeleton->maps.free_records6, records[WEIR_IPV6] },
-		{ skeleton->maps.sessions, session_buckets(sizes->sessions) },
+		{ skeleton->maps.sessions, object_session_buckets(sizes->sessions) },
 	};
 
 	int r = 0;
@@ -208,24 +208,36 @@ int object_reset_reasons(struct datapath *datapath)
 	return object_run(datapath->skeleton->progs.weir_reset_reasons, nothing, sizeof(nothing));
 }
 
-int object_load(struct datapath *datapath, struct error *error)
+uint32_t object_program_id(const struct weir *skeleton)
 {
-	_cleanup_free_ char *verifier = calloc(1, VERIFIER_LOG_SIZE);
-	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = verifier,
-		    .kernel_log_size = VERIFIER_LOG_SIZE);
-	struct weir *skeleton;
-	size_t length;
-	int r;
+	struct bpf_prog_info info = {};
+	uint32_t size = sizeof(info);
 
-	if (!verifier)
-		return error_set(error, -ENOMEM, "out of memory");
-	skeleton = datapath->skeleton = weir__open_opts(&options);
-	if (!skeleton)
-		return error_set(error, -errno, "cannot open the BPF object: %s", strerror(errno));
-	r = datapath->adopted ? pins_adopt(datapath, error) : set_sizes(datapath, error);
-	if (r)
-		return r;
-	r = weir__load(skeleton);
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(skeleton->progs.weir_xdp), &info, &size))
+		return 0;
+	return info.id;
+}
+
+/* The object, whose verifier will complain to @log. *ret_err: errno, if it is NULL. */
+static struct weir *open_object(char *log, int *ret_err, struct error *error)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = log,
+		    .kernel_log_size = VERIFIER_LOG_SIZE);
+	struct weir *skeleton = log ? weir__open_opts(&options) : NULL;
+
+	if (!log)
+		*ret_err = error_set(error, -ENOMEM, "out of memory");
+	else if (!skeleton)
+		*ret_err = error_set(error, -errno, "cannot open the BPF object: %s",
+				     strerror(errno));
+	return skeleton;
+}
+
+static int load_object(struct weir *skeleton, const char *log, struct error *error)
+{
+	int r = weir__load(skeleton);
+	size_t length;
+
 	if (r == -EPERM)
 		return error_set(error, r,
 				 "cannot load the BPF program: %s; weir needs root, or "
@@ -233,9 +245,61 @@ int object_load(struct datapath *datapath, struct error *error)
 				 strerror(-r));
 	if (r) {
 		/* The verifier's last words are the ones that matter. */
-		length = strlen(verifier);
+		length = strlen(log);
 		return error_set(error, r, "cannot load the BPF program: %s%s%s", strerror(-r),
-				 length ? ": " : "", verifier + (length > 300 ? length - 300 : 0));
+				 length ? ": " : "", log + (length > 300 ? length - 300 : 0));
 	}
 	return 0;
+}
+
+int object_load(struct datapath *datapath, struct error *error)
+{
+	_cleanup_free_ char *log = calloc(1, VERIFIER_LOG_SIZE);
+	int r;
+
+	datapath->skeleton = open_object(log, &r, error);
+	if (!datapath->skeleton)
+		return r;
+	r = datapath->adopted ? pins_adopt(datapath, error) : set_sizes(datapath, error);
+	return r ? r : load_object(datapath->skeleton, log, error);
+}
+
+/* All maps of @from but the sessions, of which there are to be @buckets. */
+static int share_maps(const struct weir *from, uint32_t buckets, struct weir *to)
+{
+	const struct bpf_map *map;
+	int r = bpf_map__set_max_entries(to->maps.sessions, buckets);
+
+	bpf_object__for_each_map(map, from->obj) {
+		struct bpf_map *same = bpf_object__find_map_by_name(to->obj, bpf_map__name(map));
+
+		if (!r && !bpf_map__is_internal(map) && same != to->maps.sessions)
+			r = bpf_map__reuse_fd(same, bpf_map__fd(map));
+	}
+	return r;
+}
+
+int object_load_beside(const struct weir *from, uint32_t buckets, struct weir **ret,
+		       struct error *error)
+{
+	_cleanup_free_ char *log = calloc(1, VERIFIER_LOG_SIZE);
+	struct weir *skeleton;
+	int r;
+
+	skeleton = open_object(log, &r, error);
+	if (!skeleton)
+		return r;
+	r = share_maps(from, buckets, skeleton);
+	if (r) {
+		error_set(error, r, "cannot share the tables: %s", strerror(-r));
+	} else {
+		memcpy(skeleton->rodata, from->rodata, sizeof(*skeleton->rodata));
+		skeleton->rodata->session_buckets = buckets;
+		r = load_object(skeleton, log, error);
+	}
+	if (r)
+		weir__destroy(skeleton);
+	else
+		*ret = skeleton;
+	return r;
 }

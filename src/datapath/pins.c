@@ -228,6 +228,27 @@ static int check_meta(const struct datapath *datapath, const struct weir_meta *m
 	return 0;
 }
 
+/* Made for no service of dsr or ipip, they hold nothing that would have to be kept. */
+static bool are_too_few(const struct datapath *datapath, int sessions)
+{
+	struct bpf_map_info info = {};
+	uint32_t size = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(sessions, &info, &size) &&
+	       info.max_entries < object_session_buckets(datapath->tables.sizes.sessions);
+}
+
+static int reuse_map(struct datapath *datapath, struct bpf_map *map, int fd)
+{
+	if (fd < 0)
+		return -errno;
+	if (map != datapath->skeleton->maps.sessions || !are_too_few(datapath, fd))
+		return bpf_map__reuse_fd(map, fd);
+	datapath->sessions_grow = true;
+	return bpf_map__set_max_entries(map,
+					object_session_buckets(datapath->tables.sizes.sessions));
+}
+
 static int reuse_maps(struct datapath *datapath, struct error *error)
 {
 	char path[BPFFS_PATH_SIZE];
@@ -240,7 +261,7 @@ static int reuse_maps(struct datapath *datapath, struct error *error)
 		if (bpf_map__is_internal(map))
 			continue;
 		fd = bpf_obj_get(join(path, datapath->pins, MAPS, bpf_map__name(map)));
-		r = fd < 0 ? -errno : bpf_map__reuse_fd(map, fd);
+		r = reuse_map(datapath, map, fd);
 		if (r == -ENOENT)
 			return refuse(datapath, -EPROTO, error, "of which some are missing");
 		if (r)
@@ -362,4 +383,19 @@ int pins_publish(struct datapath *datapath, struct error *error)
 				 strerror(-r));
 	__atomic_store_n(&datapath->meta->complete, 1, __ATOMIC_RELEASE);
 	return 0;
+}
+
+int pins_replace(const struct datapath *datapath, const struct bpf_map *map)
+{
+	char new[BPFFS_PATH_SIZE], from[BPFFS_PATH_SIZE], to[BPFFS_PATH_SIZE];
+	int r = mkdir(join(new, datapath->pins, NEW, NULL), 0700) < 0 ? -errno : 0;
+
+	join(from, datapath->pins, NEW, bpf_map__name(map));
+	if (!r && bpf_obj_pin(bpf_map__fd(map), from))
+		r = -errno;
+	if (!r && rename(from, join(to, datapath->pins, MAPS, bpf_map__name(map))) < 0)
+		r = -errno;
+	unlink(from);
+	rmdir(new);
+	return r;
 }

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from direct import decapsulation
-from network import CLIENT, GATEWAY, LB, backend_address, backends, weir_binary, BUILD, TCP_SERVICE, until
+from network import (BUILD, CLIENT, GATEWAY, LB, TCP_SERVICE, backend_address, backends, config,
+                     service, until, weir_binary)
 from servers import Servers, echoes, hold
 
 pytestmark = pytest.mark.backends(3)
@@ -183,3 +184,37 @@ def test_decap_refuses(lab, arguments, expected):
     refused = lab.exec("lb", weir_binary(), *arguments, check=False)
     assert refused.returncode in (1, 2)
     assert expected in refused.stderr
+
+
+@pytest.mark.parametrize("kind", ["reload", "restart"])
+def test_the_first_service_of_dsr_gets_its_table(lab, kind):
+    """Tables that were made for nat alone have no room for sessions."""
+    nat = service("nat", 8001, 2, listen=f"{OWN}:8001")
+    nat["backends"] = [{"address": f"{backend_address(number)}:8001"} for number in (1, 2)]
+    dsr = service("dsr", 8000, 2, mode="dsr")
+    with path_of(lab, "dsr"), Servers(lab) as servers:
+        for host in ("backend-1", "backend-2"):
+            servers.open(host, address=LB)
+            servers.open(host, port=8001)
+        weir = lab.run_file(config(nat, limits={"flows": 1 << 20}))
+        before = lab.weir("status")["memory_bytes"]
+        held, name = hold(lab, to=(OWN, 8001))
+        if kind == "restart":
+            lab.configure(config(nat, dsr, limits={"flows": 1 << 20}))
+            assert weir.stop() == 0
+            lab.run_file()
+        else:
+            lab.reload(config(nat, dsr, limits={"flows": 1 << 20}))
+            assert "a table for 1310720 sessions" in weir.log
+        assert lab.weir("status")["memory_bytes"] - before > 64 * 1.2e6
+        connections = [hold(lab) for _ in range(4)]
+        assert [name for _, name in connections] == ["backend-1", "backend-2"] * 2
+        for connection in [held, *(connection for connection, _ in connections)]:
+            assert echoes(connection)
+        lab.weirs[-1].kill()
+        lab.run_file()
+        assert lab.weir("status")["memory_bytes"] - before > 64 * 1.2e6
+        for connection in [held, *(connection for connection, _ in connections)]:
+            assert echoes(connection)
+            connection.close()
+        assert lab.reasons()["hashed"] == 0
