@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "src/base/cleanup.h"
+#include "src/control/buffer.h"
 #include "src/control/listen.h"
 #include "src/control/server.h"
 
@@ -10,16 +11,13 @@
 #include <string.h>
 
 #define MAX_CLIENTS 64
+#define RESERVED_CLIENTS 8 /* for those who may change */
+/* A client that lets the daemon wait for this long must make room when there is none. */
+#define SILENT_MS 1000  /* that has not sent its line */
+#define STALLED_MS 5000 /* that does not read its answer */
 #define MAX_LINE 65536
 #define STREAM_CHUNK 32768      /* a stream is asked for more below this */
 #define PUSH_LIMIT (256 * 1024) /* waiting bytes beyond which a push is dropped */
-#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(16)) /* 16 digits: microseconds since 1970 */
-
-struct buffer {
-	char *data;
-	size_t length;
-	size_t size;
-};
 
 /* One connection. Owned by the server's list, then by uv_close() until on_closed(). */
 struct control_request {
@@ -34,8 +32,10 @@ struct control_request {
 	void *state;
 	void (*gone)(struct control_request *request, void *user);
 	void *gone_user;
-	bool answering; /* the line has been read */
-	bool accepted;  /* {"ok": true} was queued */
+	uint64_t moved_ms; /* when it came, or last took something */
+	bool served;       /* has one of the places */
+	bool answering;    /* the line has been read */
+	bool accepted;     /* {"ok": true} was queued */
 	bool held;
 	bool deferred;
 	bool broken;   /* a document is missing: the end must not look like one */
@@ -53,7 +53,7 @@ struct control_server {
 	const struct control_command *commands;
 	void *user;
 	struct control_request *requests; /* those not closing */
-	size_t request_count;
+	size_t served_count;
 	size_t handles; /* whose close callback has not run yet, the own one included */
 	/* A connection must be accepted even without memory, or the loop stops listening. */
 	struct control_request *spare;
@@ -68,61 +68,13 @@ static int request_pump(struct control_request *request);
 static void request_close(struct control_request *request);
 static void on_connection(uv_stream_t *stream, int status);
 
-static int buffer_append(const char *data, size_t length, struct buffer *buffer)
-{
-	if (buffer->size - buffer->length < length) {
-		size_t size = buffer->size ? buffer->size : 4096;
-		char *grown;
-
-		while (size - buffer->length < length)
-			size *= 2;
-		grown = realloc(buffer->data, size);
-		if (!grown)
-			return -1;
-		buffer->data = grown;
-		buffer->size = size;
-	}
-	memcpy(buffer->data + buffer->length, data, length);
-	buffer->length += length;
-	return 0;
-}
-
-/* jansson goes on after a key that found no memory: the document would lack it. */
-struct dump {
-	struct buffer *buffer;
-	bool failed;
-};
-
-static int dump_append(const char *data, size_t length, void *user)
-{
-	struct dump *dump = user;
-
-	if (!dump->failed && buffer_append(data, length, dump->buffer) < 0)
-		dump->failed = true;
-	return dump->failed ? -1 : 0;
-}
-
-/* Appends one line, or nothing. */
-static int request_append(struct control_request *request, const json_t *document)
-{
-	struct buffer *buffer = &request->waiting;
-	struct dump dump = { .buffer = buffer };
-	size_t before = buffer->length;
-
-	if (document && json_dump_callback(document, dump_append, &dump, DUMP_FLAGS) == 0 &&
-	    !dump.failed && buffer_append("\n", 1, buffer) == 0)
-		return 0;
-	buffer->length = before;
-	return -ENOMEM;
-}
-
 static int request_accept(struct control_request *request)
 {
 	static const char line[] = "{\"ok\":true}\n";
 
 	if (request->accepted)
 		return 0;
-	if (buffer_append(line, strlen(line), &request->waiting) < 0)
+	if (buffer_append(&request->waiting, line, strlen(line)) < 0)
 		return -ENOMEM;
 	request->accepted = true;
 	return 0;
@@ -144,7 +96,7 @@ static int request_complete(struct control_request *request)
 	request->finished = true;
 	if (request->broken)
 		return 0;
-	if (request_accept(request) < 0 || buffer_append("\n", 1, &request->waiting) < 0)
+	if (request_accept(request) < 0 || buffer_append(&request->waiting, "\n", 1) < 0)
 		return -ENOMEM;
 	return 0;
 }
@@ -170,7 +122,7 @@ static void request_fail(struct control_request *request, const char *text)
 		plain[length] = '\0';
 		answer = json_pack("{s:s}", "error", plain);
 	}
-	request_append(request, answer);
+	buffer_append_line(&request->waiting, answer);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -199,7 +151,7 @@ static int request_fill(struct control_request *request)
 			request->paused = true;
 			code = uv_idle_start(&request->server->idle, on_idle);
 		} else if (json_is_object(document)) {
-			code = request_append(request, document);
+			code = buffer_append_line(&request->waiting, document);
 		} else {
 			request->broken = document;
 			request_stop_stream(request);
@@ -248,7 +200,7 @@ static void request_close(struct control_request *request)
 		request->server->requests = request->following;
 	if (request->following)
 		request->following->previous = request->previous;
-	request->server->request_count--;
+	request->server->served_count -= request->served;
 	request_stop_stream(request);
 	if (request->gone)
 		request->gone(request, request->gone_user);
@@ -261,6 +213,7 @@ static void on_written(uv_write_t *write, int status)
 
 	request->writing = false;
 	request->sending.length = 0;
+	request->moved_ms = uv_now(write->handle->loop);
 	if (request->closing)
 		return;
 	if (status < 0 || request_pump(request) < 0)
@@ -298,18 +251,16 @@ static int request_pump(struct control_request *request)
 	return 0;
 }
 
-static int request_may(const struct control_request *request, const struct control_command *command,
-		       struct error *error)
+/* Whether the client may change something, with @command. */
+static int request_may_change(const struct control_request *request, const char *command,
+			      struct error *error)
 {
 	uv_os_fd_t fd;
-	int code;
+	int code = uv_fileno((const uv_handle_t *)&request->pipe, &fd);
 
-	if (!command->changes)
-		return 0;
-	code = uv_fileno((const uv_handle_t *)&request->pipe, &fd);
 	if (code < 0)
 		return code;
-	return control_rights_check(&request->server->rights, fd, command->name, error);
+	return control_rights_check(&request->server->rights, fd, command, error);
 }
 
 static int request_dispatch(struct control_request *request, const json_t *line,
@@ -325,7 +276,7 @@ static int request_dispatch(struct control_request *request, const json_t *line,
 	for (const struct control_command *c = server->commands; c->name; c++) {
 		if (strcmp(c->name, name) != 0)
 			continue;
-		code = request_may(request, c, error);
+		code = c->changes ? request_may_change(request, name, error) : 0;
 		if (code == 0)
 			code = c->run(request, line, server->user, error);
 		if (code < 0 && !error->text[0])
@@ -405,6 +356,46 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *part)
 		request_close(request);
 }
 
+static bool request_lets_wait(const struct control_request *request, uint64_t now)
+{
+	const uint64_t waited = now - request->moved_ms;
+
+	if (!request->answering)
+		return waited >= SILENT_MS;
+	return request->writing && waited >= STALLED_MS;
+}
+
+/* Closes the one that has let the daemon wait for longest, if there is one. */
+static bool server_make_room(const struct control_server *server)
+{
+	const uint64_t now = uv_now(server->pipe.loop);
+	struct control_request *longest = NULL;
+
+	/* The youngest come first. */
+	for (struct control_request *r = server->requests; r; r = r->following)
+		if (r->served && request_lets_wait(r, now) &&
+		    (!longest || r->moved_ms <= longest->moved_ms))
+			longest = r;
+	if (longest)
+		request_close(longest);
+	return longest;
+}
+
+/* Nobody can keep out those who could do something about it. */
+static bool request_takes_place(struct control_request *request)
+{
+	struct control_server *server = request->server;
+	struct error error;
+
+	if (server->served_count >= MAX_CLIENTS && !server_make_room(server) &&
+	    (server->served_count >= MAX_CLIENTS + RESERVED_CLIENTS ||
+	     request_may_change(request, "", &error) < 0))
+		return false;
+	request->served = true;
+	server->served_count++;
+	return true;
+}
+
 static void request_start(struct control_request *request)
 {
 	struct control_server *server = request->server;
@@ -414,7 +405,8 @@ static void request_start(struct control_request *request)
 		request_close(request);
 		return;
 	}
-	if (server->request_count > MAX_CLIENTS) {
+	request->moved_ms = uv_now(stream->loop);
+	if (!request_takes_place(request)) {
 		request->answering = true;
 		request_fail(request, "the daemon serves 64 clients already; try again later");
 		if (request_pump(request) < 0)
@@ -447,7 +439,6 @@ static void on_connection(uv_stream_t *stream, int status)
 	if (request->following)
 		request->following->previous = request;
 	server->requests = request;
-	server->request_count++;
 	server->handles++;
 	request_start(request);
 }
@@ -527,7 +518,7 @@ int control_reply(struct control_request *request, json_t *document)
 
 	if (request->closing)
 		return -EPIPE;
-	if (request_accept(request) == 0 && request_append(request, owned) == 0)
+	if (request_accept(request) == 0 && buffer_append_line(&request->waiting, owned) == 0)
 		return 0;
 	request->broken = true;
 	return -ENOMEM;
@@ -591,6 +582,6 @@ int control_push(struct control_request *request, json_t *document)
 		return -EAGAIN;
 	code = request_accept(request);
 	if (code == 0)
-		code = request_append(request, owned);
+		code = buffer_append_line(&request->waiting, owned);
 	return code < 0 ? code : request_pump(request);
 }

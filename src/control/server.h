@@ -14,8 +14,9 @@
  * "this was all", and closes. Law: `weir` is the only client and the only server; the format of
  * these lines may change with the version, the printed JSON may not.
  *
- * At most 64 clients are served at once; further ones get an error. A client may leave at any
- * moment and read as slowly as it likes: the loop never waits for it.
+ * At most 64 clients are served at once, and 8 more of those who may change; further ones get an error, unless
+ * another has not sent its line after a second or has read nothing of its answer for five: it is closed. A
+ * client may leave at any moment and read as slowly as it likes: the loop never waits for it.
  */
 struct control_server;
 struct control_request;

@@ -130,6 +130,24 @@ static int run_hold(struct control_request *request, const json_t *arguments, vo
 	return 0;
 }
 
+static void on_quiet_gone(struct control_request *request, void *user)
+{
+	struct harness *harness = user;
+
+	harness->quiet--;
+}
+
+/* As `trace` where nothing happens. */
+static int run_quiet(struct control_request *request, const json_t *arguments, void *user,
+		     struct error *error)
+{
+	struct harness *harness = user;
+
+	harness->quiet++;
+	control_hold(request, on_quiet_gone, harness);
+	return 0;
+}
+
 static void on_finish(uv_timer_t *timer)
 {
 	struct harness *harness = timer->data;
@@ -170,15 +188,11 @@ static int run_end(struct control_request *request, const json_t *arguments, voi
 }
 
 static const struct control_command test_commands[] = {
-	{ "stream", false, run_stream },
-	{ "echo", false, run_echo },
-	{ "nothing", false, run_nothing },
-	{ "refuse", false, run_refuse },
-	{ "break", false, run_break },
-	{ "hold", false, run_hold },
-	{ "end", false, run_end },
-	{ "defer", false, run_defer },
-	{ NULL, false, NULL },
+	{ "stream", false, run_stream },   { "echo", false, run_echo },
+	{ "nothing", false, run_nothing }, { "refuse", false, run_refuse },
+	{ "break", false, run_break },     { "hold", false, run_hold },
+	{ "quiet", false, run_quiet },     { "end", false, run_end },
+	{ "defer", false, run_defer },     { NULL, false, NULL },
 };
 
 static void on_stop(uv_async_t *async)

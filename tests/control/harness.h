@@ -25,6 +25,7 @@ struct harness {
 	atomic_int streams_started;
 	atomic_int streams_done;
 	atomic_int gone;
+	atomic_int quiet; /* that are held and told nothing */
 	atomic_int pushed;
 	atomic_int dropped;
 };

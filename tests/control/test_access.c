@@ -44,7 +44,19 @@ static int run(struct control_request *request, const json_t *arguments, void *u
 	return control_reply(request, json_object());
 }
 
+static void on_gone(struct control_request *request, void *user)
+{
+}
+
+static int stay(struct control_request *request, const json_t *arguments, void *user,
+		struct error *error)
+{
+	control_hold(request, on_gone, NULL);
+	return 0;
+}
+
 static const struct control_command commands[] = {
+	{ "stay", false, stay },
 	{ "look", false, run },
 	{ "set", true, run },
 	{ NULL, false, NULL },
@@ -215,6 +227,65 @@ static void test_who_may(void **state)
 	stop(&loop, server);
 }
 
+/* In a child: fills the place up, says how many were let in, and stays until @out has no reader. */
+static void crowd(const struct who *who, int out)
+{
+	const char request[] = "{\"command\":\"stay\"}\n";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct pollfd end = { .fd = out };
+	int inside = 0;
+	char text[64];
+
+	become(who);
+	strcpy(address.sun_path, path);
+	for (int i = 0; i < 100; i++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		    write(fd, request, strlen(request)) < 0 || recv(fd, text, sizeof(text), 0) <= 0)
+			_exit(97);
+		inside += !memcmp(text, "{\"ok\"", 5);
+	}
+	dprintf(out, "%d", inside);
+	poll(&end, 1, -1);
+	_exit(0);
+}
+
+static void test_nobody_keeps_root_out(void **state)
+{
+	const struct who reader = { .uid = NOBODY, .gid = readers }, root = { .uid = 0 };
+	struct control_server *server;
+	struct pollfd full = { .events = POLLIN };
+	char count[16] = "";
+	uv_loop_t loop;
+	int fds[2], status;
+	pid_t pid;
+
+	need_root();
+	server = serve(&loop, &usual);
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(fds[0]);
+		crowd(&reader, fds[1]);
+	}
+	close(fds[1]);
+	full.fd = fds[0];
+	do
+		uv_run(&loop, UV_RUN_NOWAIT);
+	while (poll(&full, 1, 1) == 0);
+	assert_true(read(fds[0], count, sizeof(count) - 1) > 0);
+	assert_string_equal(count, "64");
+	assert_non_null(strstr(answer_to(&loop, &reader, "look"), "64 clients already"));
+	assert_string_equal(answer_to(&loop, &root, "look"), "{\"ok\":true}");
+	assert_string_equal(answer_to(&loop, &root, "set"), "{\"ok\":true}");
+	close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	stop(&loop, server);
+}
+
 /* Who connected as nobody stays nobody on this connection. */
 static void test_what_counts_is_who_connected(void **state)
 {
@@ -327,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_socket_belongs_to_its_group),
 		cmocka_unit_test(test_who_may),
+		cmocka_unit_test(test_nobody_keeps_root_out),
 		cmocka_unit_test(test_what_counts_is_who_connected),
 		cmocka_unit_test(test_many_groups),
 		cmocka_unit_test(test_own_user),

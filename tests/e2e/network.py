@@ -34,7 +34,7 @@ TCP_SERVICE6 = "tcp-fd00-b--10-8000"
 UDP_SERVICE6 = "udp-fd00-b--10-8000"
 
 # Seconds; only a failing test waits that long. An emulated machine needs more.
-PATIENCE = int(os.environ.get("WEIR_PATIENCE", 10))
+PATIENCE = int(os.environ.get("WEIR_PATIENCE", 30))
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
