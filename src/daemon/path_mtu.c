@@ -118,7 +118,7 @@ static void on_answers(uv_poll_t *poll, int status, int events)
 
 static int open_socket(bool v4)
 {
-	const int on = 1, probe = v4 ? IP_PMTUDISC_PROBE : IPV6_PMTUDISC_PROBE;
+	const int on = 1, probe = IP_PMTUDISC_PROBE; /* the same number as IPv6's */
 	int level = v4 ? IPPROTO_IP : IPPROTO_IPV6, ready;
 	_cleanup_close_ int fd = socket(v4 ? AF_INET : AF_INET6,
 					SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
