@@ -38,6 +38,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct error error = {};
 
 	if (number == SIGHUP && daemon->options->config_path) {
+		daemon->hangup = !daemon->ready;
 		if (daemon->ready)
 			reload_from_file(daemon, 0, NULL, &error);
 		return;
@@ -208,6 +209,7 @@ static void on_watchdog(uv_timer_t *timer)
 static void tell_ready(struct daemon *daemon)
 {
 	uint64_t interval = notify_watchdog_interval_ms();
+	struct error error = {};
 
 	uv_timer_init(&daemon->loop, &daemon->watchdog);
 	if (interval)
@@ -218,7 +220,10 @@ static void tell_ready(struct daemon *daemon)
 	warn_of_limits(&daemon->config->limits);
 	puts("weir: ready");
 	fflush(stdout);
+	summary_follow(daemon);
 	notify_ready();
+	if (daemon->hangup)
+		reload_from_file(daemon, 0, NULL, &error);
 }
 
 /* What runs is that of the file, less what it has made void of the run-time changes. */
@@ -301,6 +306,7 @@ static void tear_down(struct daemon *daemon)
 {
 	daemon->stopping = true;
 	notify_stopping();
+	summary_end(daemon);
 	if (daemon->detaches)
 		leave_host(daemon);
 	else

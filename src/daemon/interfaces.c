@@ -150,6 +150,7 @@ static int attach(struct daemon *daemon, struct interface *interface, struct err
 	if (err < 0)
 		return err;
 	interface->attached = true;
+	daemon->summary_stale = true;
 	interface->native = native;
 	egress_use(daemon, interface->ifindex);
 	log_info("attached to %s in %s mode", name, native ? "native" : "generic");
@@ -216,6 +217,7 @@ static void vanish(struct daemon *daemon, struct interface *interface)
 	forwarding_vanished(daemon, interface);
 	interface->ifindex = 0;
 	interface->attached = false;
+	daemon->summary_stale = true;
 	interface->up = false;
 	egress_vanished(daemon);
 }

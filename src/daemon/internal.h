@@ -150,6 +150,9 @@ struct daemon {
 	struct trace trace;
 	struct killer *killer; /* kill.c; NULL: nothing was ever killed */
 	uint64_t started_ms;
+	char summary[192]; /* what the service manager was told last */
+	bool summary_stale;
+	bool hangup;  /* came before it was ready */
 	bool ready;   /* "weir: ready" was said: log transitions */
 	bool waiting; /* for the first resolution */
 	bool stopping;
@@ -395,6 +398,12 @@ uint64_t sweep_age_ms(const struct daemon *daemon);
 /* The id will be another backend's. */
 void sweep_forget_backend(struct daemon *daemon, uint32_t id);
 void sweep_free(struct daemon *daemon);
+
+/* summary.c: what the service manager shows. */
+/* Tells it what has changed, if anything has. */
+void summary_follow(struct daemon *daemon);
+/* The daemon ends. */
+void summary_end(const struct daemon *daemon);
 
 /* commands.c: ends with a NULL name. */
 extern const struct control_command daemon_commands[];

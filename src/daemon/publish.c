@@ -158,6 +158,7 @@ static void publish_source(struct daemon *daemon, uint32_t id, const struct weir
 
 void publish_mark(struct daemon *daemon, struct service *service)
 {
+	daemon->summary_stale = true;
 	if (service->changed)
 		return;
 	service->changed = true;

@@ -239,6 +239,7 @@ static void end_walk(struct daemon *daemon)
 	sample_rates(daemon);
 	audit(daemon);
 	apply_settle(daemon);
+	summary_follow(daemon);
 	listen_to_backends(daemon);
 	grace_wait(&daemon->grace, &sweep->waiter, on_grace, daemon);
 }
