@@ -13,14 +13,13 @@ void gateways_take(struct daemon *daemon, const struct resolver_hop *state)
 	char address[ENDPOINT_STRING_SIZE];
 	int err = -ENOSPC;
 
-	if (id)
+	if (id) {
+		network_take_hop(daemon, id, state);
 		err = datapath_set_gateway(daemon->datapath, &key, id);
-	if (err < 0) {
+	}
+	if (err < 0)
 		log_error("no room for the gateway %s (%s): clients behind it are not served",
 			  address_format(&state->target, address), strerror(-err));
-		return;
-	}
-	network_take_hop(daemon, id, state);
 }
 
 /* Flows keep its id, so the id stays: each of them asks its route when it has something to send. */

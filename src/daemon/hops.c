@@ -165,13 +165,19 @@ static void store_address(union weir_hop_address *entry, const uint8_t mac[6], u
 	datapath_store((void *)&entry->word, image.word);
 }
 
+bool hop_has_way(const struct resolver_hop *hop)
+{
+	static const uint8_t no_mac[6];
+
+	return hop->ifindex && memcmp(hop->mac, no_mac, sizeof(no_mac)) != 0;
+}
+
 void hop_write(struct weir_hop *entry, const struct resolver_hop *hop)
 {
 	bool doubtful = hop->gateway && !hop->reachable;
 	uint16_t flags = WEIR_HOP_VALID | (doubtful ? WEIR_HOP_DOUBTFUL : 0);
-	static const uint8_t no_mac[6];
 
-	if (!hop->ifindex || !memcmp(hop->mac, no_mac, sizeof(no_mac)))
+	if (!hop_has_way(hop))
 		return;
 	store_link(entry, hop->device, hop->mtu);
 	store_vlan(entry, hop->vlan);

@@ -60,9 +60,12 @@ void hops_remove(struct hops *hops, uint16_t id);
 /* A backend behind it may get new flows. If not, *why (borrowed) tells the reason. */
 bool hop_usable(const struct hop *hop, bool need_source, const char **why);
 
+/* Are both the route and the MAC address known? */
+bool hop_has_way(const struct resolver_hop *hop);
+
 /*
- * Writes what is known into the datapath's entry. Without a route or a MAC address the entry keeps
- * what it has: the last good way is better than none.
+ * Writes what is known into the datapath's entry. Without a way the entry keeps what it has: the last good
+ * one is better than none.
  */
 void hop_write(struct weir_hop *entry, const struct resolver_hop *hop);
 

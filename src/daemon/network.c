@@ -183,8 +183,10 @@ void network_take_hop(struct daemon *daemon, uint16_t id, const struct resolver_
 
 	hop->state = *state;
 	hop->known = true;
+	/* Before packets are sent there: to attach to the interface takes its time. */
+	if (hop_has_way(state))
+		egress_use(daemon, state->device);
 	network_write_hop(daemon, hop);
-	egress_use(daemon, daemon->tables->hops[id].ifindex);
 	publish_hop(daemon, hop);
 	log_hop(daemon, hop, false);
 	path_mtu_ask(daemon, hop);

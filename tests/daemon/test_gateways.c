@@ -14,12 +14,16 @@ static struct weir_hop table[16];
 static struct datapath_tables tables = { .hops = table };
 static struct daemon daemon_;
 
-/* Stand-ins: the hash `gateways` holds what was set last for the last byte of an address. */
+/*
+ * Stand-ins: the hash `gateways` holds what was set last for the last byte of an address. From then on new flows
+ * go by that hop.
+ */
 static uint16_t known[8][256];
 
 int datapath_set_gateway(struct datapath *datapath, const struct weir_gateway_key *key,
 			 uint16_t hop)
 {
+	assert_true(!hop || daemon_.hops.entries[hop].known);
 	known[key->ifindex][address_to_v4(&key->address)] = hop;
 	return 0;
 }
