@@ -228,38 +228,37 @@ static __always_inline union weir_flow_control udp_step(const struct flow_hit *h
 	return control;
 }
 
-/*
- * Lets @packet act on the state of its flow. Returns WEIR_GO_ON, or RACED if the record stopped being
- * this flow meanwhile.
- */
-static __always_inline enum weir_reason flow_step(const struct flow_hit *hit,
-						  const struct packet *packet)
+/* A packet took its flow from @old to @new. The zero: the verifier looks once at it, for any states. */
+static __always_inline void flow_changed(const struct flow_hit *hit, union weir_flow_control old,
+					 union weir_flow_control new)
+{
+	__u64 zero = unknown_zero();
+
+	old.word += zero;
+	new.word += zero;
+	flow_moved(hit->flow, record_family(hit->record + zero), old, new.state);
+	if (hit->from == WEIR_FROM_BACKEND && new.state == WEIR_FLOW_CLOSING)
+		flow_refused(hit->flow, old);
+}
+
+/* Lets @packet act on the state of its flow. 0: another CPU changed that first, so the flow is to be found anew. */
+static __always_inline int flow_step(const struct flow_hit *hit, const struct packet *packet)
 {
 	union weir_flow_control old = hit->control, new;
 	struct weir_flow *flow = hit->flow;
 	__u32 now = bpf_jiffies64();
-	int i;
 
-	for (i = 0; i < FLOW_SWAP_TRIES; i++) {
-		if (old.flags & WEIR_FLOW_UDP)
-			new = udp_step(hit, old, now);
-		else
-			new = tcp_step(flow, old, hit->from, packet);
-		if (new.word == old.word)
-			break;
-		if (flow_swap(flow, old, new)) {
-			if (new.state == old.state)
-				break;
-			flow_moved(flow, record_family(hit->record), old, new.state);
-			if (hit->from == WEIR_FROM_BACKEND && new.state == WEIR_FLOW_CLOSING)
-				flow_refused(flow, old);
-			break;
-		}
-		old.word = READ_WORD(flow->control.word);
-		if (old.generation != hit->control.generation || !state_is_live(old.state))
-			return WEIR_REASON_RACED;
+	if (old.flags & WEIR_FLOW_UDP)
+		new = udp_step(hit, old, now);
+	else
+		new = tcp_step(flow, old, hit->from, packet);
+	if (new.word != old.word) {
+		if (!flow_swap(flow, old, new))
+			return 0;
+		if (new.state != old.state)
+			flow_changed(hit, old, new);
 	}
 	if (flow->last_seen != now)
 		flow->last_seen = now;
-	return WEIR_GO_ON;
+	return 1;
 }

@@ -173,33 +173,34 @@ static __always_inline __u64 index_candidate(struct weir_index_bucket *bucket, _
 	return 0;
 }
 
+/*
+ * Does the entry @word lead to a flow that holds @tuple? This and the next three are not static, so that the
+ * verifier looks at them once, and not at each of their calls or for each entry of a bucket.
+ */
+__noinline int index_leads(__u64 word, const struct weir_tuple *tuple)
+{
+	union weir_index entry = { .word = word };
+	struct flow_hit hit = {};
+
+	return tuple && index_follow(entry, tuple, &hit);
+}
+
 /* The entry of the flow that holds @tuple, or 0; looks at all that bear its hash. */
 static __always_inline __u64 index_search(const struct weir_index_bucket *bucket, __u32 hash,
 					  const struct weir_tuple *tuple)
 {
-	union weir_flow_control control;
-	struct weir_flow *flow;
 	union weir_index entry;
 	__u32 i;
 
 	for (i = 0; i < WEIR_INDEX_ENTRIES; i++) {
 		entry.word = READ_WORD(bucket->entries[i].word);
-		if (!index_bears(entry, hash))
-			continue;
-		flow = record_at(entry.record);
-		if (!flow)
-			continue;
-		control.word = READ_WORD(flow->control.word);
-		if (index_agrees(entry, flow, control, tuple))
+		if (index_bears(entry, hash) && index_leads(entry.word, tuple))
 			return entry.word;
 	}
 	return 0;
 }
 
-/*
- * The same, from the tuple alone. This and the next two are not static, so that the verifier looks at
- * them once and not at each of their calls.
- */
+/* The same, from the tuple alone. */
 __noinline __u64 index_find(const struct weir_tuple *tuple)
 {
 	struct weir_index_bucket *bucket;
@@ -251,6 +252,28 @@ static __always_inline enum index_result index_put(struct weir_index_bucket *buc
 	return result;
 }
 
+/* One try of index_insert(), of the entry @word. INDEX_BUSY: another CPU was at the same bucket. */
+__noinline int index_try(const struct weir_tuple *tuple, __u32 hash, __u64 word)
+{
+	struct weir_index_bucket *bucket = index_bucket(hash);
+	enum index_result result;
+	__u32 version;
+
+	if (!bucket || !tuple)
+		return INDEX_FULL;
+	/* An atomic read: what follows must not be read before it. */
+	version = __sync_fetch_and_add(&bucket->version, 0);
+	if (version & 1)
+		return INDEX_BUSY;
+	if (index_search(bucket, hash, tuple))
+		return INDEX_EXISTS;
+	if (__sync_val_compare_and_swap(&bucket->version, version, version + 1) != version)
+		return INDEX_BUSY;
+	result = index_put(bucket, word);
+	__sync_lock_test_and_set(&bucket->version, version + 2);
+	return result;
+}
+
 /*
  * Makes @tuple lead to @record, unless another flow holds it already: who gets INDEX_DONE owns it. The record must be complete. Returns an enum index_result.
  */
@@ -258,31 +281,16 @@ __noinline int index_insert(const struct weir_tuple *tuple, __u32 record, __u16 
 			    __u8 direction)
 {
 	union weir_index entry = { .record = record, .generation = generation };
-	struct weir_index_bucket *bucket;
-	enum index_result result;
-	__u32 hash, version, i;
+	int result = INDEX_BUSY;
+	__u32 hash, i;
 
 	if (!tuple)
 		return INDEX_FULL;
 	hash = weir_index_hash(index_key, tuple);
-	bucket = index_bucket(hash);
-	if (!bucket)
-		return INDEX_FULL;
 	entry.mark = index_mark(hash, direction);
-	for (i = 0; i < INDEX_TRIES; i++) {
-		/* An atomic read: what follows must not be read before it. */
-		version = __sync_fetch_and_add(&bucket->version, 0);
-		if (version & 1)
-			continue;
-		if (index_search(bucket, hash, tuple))
-			return INDEX_EXISTS;
-		if (__sync_val_compare_and_swap(&bucket->version, version, version + 1) != version)
-			continue;
-		result = index_put(bucket, entry.word);
-		__sync_lock_test_and_set(&bucket->version, version + 2);
-		return result;
-	}
-	return INDEX_BUSY;
+	for (i = 0; i < INDEX_TRIES && result == INDEX_BUSY; i++)
+		result = index_try(tuple, hash, entry.word);
+	return result;
 }
 
 /* Takes the entry of this use of @record out. */

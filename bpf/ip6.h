@@ -11,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 
 #include "address.h"
+#include "opaque.h"
 
 #ifndef __noinline
 #define __noinline __attribute__((noinline))
@@ -105,7 +106,8 @@ static __noinline enum ip6_walked ip6_walk(void *data, void *data_end, struct ip
 				return IP6_WALKED_TOO_FAR;
 		}
 		walk->next = header->next;
-		walk->offset += length;
+		/* A difference of pointers is any number: for the verifier, each header is like the one before. */
+		walk->offset = opaque((void *)header + length) - data;
 	}
 	if (ip6_is_extension(walk->next) || walk->offset > IP6_WALK_END)
 		return IP6_WALKED_TOO_FAR;

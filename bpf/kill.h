@@ -89,8 +89,9 @@ int weir_kill(struct xdp_md *ctx)
 	if (!call_holds(ctx, kill + 1))
 		return XDP_ABORTED;
 	walk = *kill;
-	walk.count = 0;
-	walk.killed = kill->first; /* as in the sweep: not from a number that the verifier knows */
+	walk.count = unknown_zero();
+	walk.killed = READ_HALF(
+		kill->first); /* as in the sweep: not from a number that the verifier knows */
 	bpf_loop((__u64)kill->count, kill_step, &walk, 0);
 	kill->count = walk.count;
 	kill->killed = walk.killed - kill->first;

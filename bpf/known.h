@@ -23,14 +23,10 @@ static __always_inline int flow_is_opened_anew(const struct flow_hit *hit,
 	       !(hit->control.flags & WEIR_FLOW_UDP) && packet_opens(packet);
 }
 
-/* A packet of a flow that translates: it acts on the flow's state, and goes to the other side. */
+/* A packet that has acted on its flow's state goes to the other side. */
 static __always_inline enum weir_reason forward_plain(struct xdp_md *ctx, struct packet *packet,
 						      const struct flow_hit *hit)
 {
-	enum weir_reason reason = flow_step(hit, packet);
-
-	if (reason != WEIR_GO_ON)
-		return reason;
 	return nat_forward(ctx, hit, packet,
 			   hit->from == WEIR_FROM_CLIENT ? WEIR_REASON_TO_BACKEND :
 							   WEIR_REASON_TO_CLIENT);

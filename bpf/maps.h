@@ -146,7 +146,8 @@ struct {
 /*
  * Zero, but the verifier does not know. Before Linux 6.7 it follows the function of a bpf_loop once, as if
  * that ran once, and takes out the branches which then seem impossible. So what such a function changes,
- * and what it or its caller decides by, begins as this.
+ * and what it or its caller decides by, begins as this. Each such number gets one of its own: of equal ones
+ * later verifiers know that they are, and look at each way in which they part.
  */
 static __always_inline __u64 unknown_zero(void)
 {

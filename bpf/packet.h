@@ -20,6 +20,7 @@
 #include "abi/reasons.h"
 #include "address.h"
 #include "ip6.h"
+#include "opaque.h"
 
 /* What a stage returns when the packet has not met its fate yet. */
 #define WEIR_GO_ON WEIR_REASON_COUNT
@@ -84,16 +85,6 @@ struct handover {
 	__u32 stage;  /* enum slow_stage */
 	__u32 reason; /* enum weir_reason or WEIR_GO_ON */
 };
-
-/*
- * Hides from the compiler where @pointer comes from. From what it knows it would leave out tests, or compute
- * before them, and the verifier wants to see them (clang 16, clang 19).
- */
-static __always_inline void *opaque(const void *pointer)
-{
-	asm volatile("" : "+r"(pointer));
-	return (void *)pointer;
-}
 
 /* Where the IP header lies, and what is behind it. */
 static __always_inline void *packet_l3(void *data, const struct packet *packet)
@@ -279,15 +270,15 @@ static __always_inline enum weir_reason packet_parse(void *data, void *data_end,
 
 	__builtin_memset(packet, 0, sizeof(*packet));
 	packet->frame_length = length;
-	packet->l3_offset = sizeof(*ethernet);
 	if ((void *)(ethernet + 1) > data_end)
 		return WEIR_REASON_NOT_IP;
 	for (i = 0; i < VLAN_TAGS_MOST && ethertype_is_vlan(*ethertype); i++) {
 		ethertype += VLAN_TAG / sizeof(*ethertype);
 		if ((void *)(ethertype + 1) > data_end)
 			return WEIR_REASON_NOT_IP;
-		packet->l3_offset += VLAN_TAG;
 	}
+	/* A difference of pointers is any number: the verifier goes on from here once, whatever tags there are. */
+	packet->l3_offset = opaque(ethertype + 1) - data;
 	/*
 	 * Sent to nobody in particular (RFC 1812 5.3.4), or by a group, which no answer may go to. Another
 	 * host's address is not looked for: an interface may own more than one (VRRP), and the XDP program

@@ -159,7 +159,7 @@ static long least_step(__u32 step, struct least_search *search)
 		return 0;
 	candidate.weight = search->weighted ? slot->weight : 1;
 	candidate.load = (__u64)load->half_open + load->established + load->failed;
-	candidate.rank = rank_of(slot, load);
+	candidate.rank = rank_of(slot, load) + unknown_zero(); /* or each rank is followed */
 	search->weights += candidate.weight;
 	if (!step) {
 		search->turn = candidate;
@@ -186,6 +186,15 @@ static __always_inline int least_takes_turn(const struct least_search *search)
 		       (__u64)search->turn.weight * search->range.length * search->turn_ramp;
 }
 
+static __always_inline struct least_candidate no_candidate(void)
+{
+	return (struct least_candidate){
+		.weight = unknown_zero(),
+		.rank = unknown_zero(),
+		.load = unknown_zero(),
+	};
+}
+
 /*
  * lc, wlc: the least (load + 1) / weight; load = half-open + established + lately failed. Who is not to
  * be judged by it is taken in its turn only, so that it gets its fair share at most. Not inlined: its
@@ -194,17 +203,15 @@ static __always_inline int least_takes_turn(const struct least_search *search)
 __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weighted)
 {
 	union weir_range range = { .word = range_word };
-	__u64 zero = unknown_zero();
-	const struct least_candidate none = { .weight = zero, .rank = zero, .load = zero };
 	struct least_search search = {
 		.range = range,
 		.start = schedule_turn(service_id) % range.length,
 		.weighted = weighted,
-		.place = zero,
-		.turn_ramp = zero,
-		.best = none,
-		.turn = none,
-		.weights = zero,
+		.place = unknown_zero(),
+		.turn_ramp = unknown_zero(),
+		.best = no_candidate(),
+		.turn = no_candidate(),
+		.weights = unknown_zero(),
 	};
 
 	/* A 64-bit count: the helper compares all of its argument. */

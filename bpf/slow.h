@@ -20,9 +20,12 @@
 #include "stats.h"
 #include "timestamp.h"
 
+/* What find_known() returns where another CPU has just changed the flow. */
+#define FIND_AGAIN (WEIR_GO_ON + 1)
+
 /* A packet of the flow @hit. WEIR_GO_ON: its flow has just ended, the packet may open a new one. */
-static __always_inline enum weir_reason forward_known(struct xdp_md *ctx, struct packet *packet,
-						      const struct flow_hit *hit)
+static __always_inline int forward_known(struct xdp_md *ctx, struct packet *packet,
+					 const struct flow_hit *hit, int last)
 {
 	if (hit->control.state == WEIR_FLOW_KILLED)
 		return killed_flow(packet, hit);
@@ -30,18 +33,23 @@ static __always_inline enum weir_reason forward_known(struct xdp_md *ctx, struct
 		return WEIR_REASON_TTL_EXCEEDED;
 	if (flow_is_opened_anew(hit, packet))
 		return flow_end(hit->record, hit->control.word) ? WEIR_GO_ON : WEIR_REASON_RACED;
+	if (!flow_step(hit, packet) && !last)
+		return FIND_AGAIN;
 	return forward_plain(ctx, packet, hit);
 }
 
-/* The same, and it is found first: WEIR_GO_ON also if it is gone. */
-__noinline int find_known(struct xdp_md *ctx, struct packet *packet)
+/*
+ * The same, and it is found first: WEIR_GO_ON also if it is gone. @last: there will be no other try, so the
+ * packet goes on even if what it does to the flow got lost.
+ */
+__noinline int find_known(struct xdp_md *ctx, struct packet *packet, int last)
 {
 	struct flow_hit hit = {};
 
 	if (!packet || !flow_find(packet, weir_index_hash(index_key, &packet->tuple), &hit))
 		return WEIR_GO_ON;
 	packet_note_flow(packet, &hit);
-	return forward_known(ctx, packet, &hit);
+	return forward_known(ctx, packet, &hit, last);
 }
 
 /* The first packet of a flow that was just made. Not static, as all that is rare: the verifier looks at it once. */
@@ -131,8 +139,10 @@ __noinline int parse_pieces(struct xdp_md *ctx, struct packet *packet)
 static __always_inline enum weir_reason handle_parsed(struct xdp_md *ctx, struct packet *packet,
 						      int found)
 {
-	enum weir_reason reason = found ? find_known(ctx, packet) : WEIR_GO_ON;
+	int i, reason = found ? FIND_AGAIN : WEIR_GO_ON;
 
+	for (i = 1; i <= FLOW_SWAP_TRIES && reason == FIND_AGAIN; i++)
+		reason = find_known(ctx, packet, i == FLOW_SWAP_TRIES);
 	return reason == WEIR_GO_ON ? unknown_flow(ctx, packet) : reason;
 }
 

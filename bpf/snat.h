@@ -47,12 +47,12 @@ static __always_inline void record_set_source(__u32 record, const struct weir_ad
 }
 
 /* Tries to own a source address and port. The record says so before others can see it. */
-static __always_inline int snat_take(struct snat_search *search, const struct weir_address *address,
-				     __be16 port)
+__noinline int snat_take(struct snat_search *search, const struct weir_address *address,
+			 __be16 port)
 {
 	struct weir_counters *counters_ = WEIR_ONLY(counters);
 
-	if (!counters_)
+	if (!counters_ || !search || !address)
 		return 0;
 	search->key.destination = *address;
 	search->key.destination_port = port;
@@ -110,9 +110,8 @@ static __always_inline __u64 snat_space(const struct snat_search *search)
 /* Any place: after the first two tries the free ports are anywhere. Of few, each is tried. */
 static long snat_probe(__u32 step, struct snat_search *search)
 {
-	if (snat_space(search) <= SNAT_PROBES)
-		return snat_take_place(search, step);
-	return snat_take_place(search, random_place());
+	snat_take_place(search, snat_space(search) <= SNAT_PROBES ? step : random_place());
+	return search->found != 0;
 }
 
 /* The longest-waiting port of a queue, or 0. */
@@ -153,21 +152,17 @@ static __always_inline int snat_still_ours(const struct snat_search *search,
 	       (search->pool.length != 1 || address_is_same(source, &port->address));
 }
 
-static __noinline int snat_take_queued(struct snat_search *search, __u32 queue_id)
+/* Tries the next one of a queue. 0: it is empty. */
+__noinline int snat_take_queued(struct snat_search *search, __u32 queue_id)
 {
 	struct weir_port_queue_locked *queue = array_at(&port_queues, queue_id);
 	struct weir_free_port port = {};
-	int i;
 
-	if (!queue || !search)
+	if (!queue || !search || !port_pop(queue, &port))
 		return 0;
-	for (i = 0; i < SNAT_POPS; i++) {
-		if (!port_pop(queue, &port))
-			return 0;
-		if (snat_still_ours(search, &port) && snat_take(search, &port.address, port.port))
-			return 1;
-	}
-	return 0;
+	if (snat_still_ours(search, &port))
+		snat_take(search, &port.address, port.port);
+	return 1;
 }
 
 /*
@@ -187,8 +182,10 @@ static long snat_reuse_probe(__u32 step, struct snat_search *search)
 	search->key.destination = address;
 	search->key.destination_port = port;
 	holder.word = index_find(&search->key);
-	if (!holder.word)
-		return snat_take(search, &address, port);
+	if (!holder.word) {
+		snat_take(search, &address, port);
+		return search->found != 0;
+	}
 	flow = record_at(holder.record);
 	if (!flow)
 		return 0;
@@ -202,8 +199,9 @@ static long snat_reuse_probe(__u32 step, struct snat_search *search)
 		return 0;
 	index_remove(&search->key, holder.record, holder.generation, WEIR_FROM_BACKEND);
 	flow_port_gone(flow);
-	search->rested = snat_take(search, &address, port);
-	return search->rested;
+	snat_take(search, &address, port);
+	search->rested = search->found;
+	return search->found != 0;
 }
 
 /*
@@ -217,6 +215,7 @@ static __always_inline int snat_allocate(struct snat_search *search,
 	struct weir_snat_ports *ports = array_at(&snat_ports, search->table);
 	struct weir_load *load = array_at(&loads, backend_id);
 	struct weir_address *source;
+	int i;
 
 	if (!ports || !load || !search->pool.length)
 		return 0;
@@ -230,8 +229,12 @@ static __always_inline int snat_allocate(struct snat_search *search,
 	bpf_loop((__u64)(queue_id ? SNAT_PROBES_WITH_QUEUE : SNAT_PROBES), snat_probe, search, 0);
 	if (search->found)
 		return 1;
-	if (queue_id && snat_take_queued(search, queue_id))
-		return 1;
+	for (i = 0; queue_id && i < SNAT_POPS; i++) {
+		if (!snat_take_queued(search, queue_id))
+			break;
+		if (search->found)
+			return 1;
+	}
 	if (client->protocol == IPPROTO_TCP)
 		bpf_loop((__u64)SNAT_REUSE_PROBES, snat_reuse_probe, search, 0);
 	return search->found;

@@ -14,8 +14,8 @@
 #define SWEEP_WORK_OF_END 4
 
 /*
- * What the walk has done so far. @work is counted from @result.first, a number that the verifier does not
- * know: from 0 it would follow each step.
+ * What the walk has done so far. @work is counted from @result.first and the sums from unknown_zero(): from
+ * numbers that the verifier knows it would follow each step.
  */
 struct sweep_walk {
 	struct weir_sweep result;
@@ -98,11 +98,17 @@ static __always_inline int records_scarce(enum weir_family family)
 	       shared_->records[family] > runtime_->flows_limit[family] / 4 * 3;
 }
 
-/* Ends a flow, or its quarantine, that was silent for too long. 0: another CPU was faster. */
-static __always_inline int sweep_end(struct weir_flow *flow, union weir_flow_control old, __u32 id)
+/*
+ * Ends the flow @id as @old_word, or its quarantine, that was silent for too long. 0: another CPU was faster. Not
+ * static, so that the verifier looks at it once and not for each state.
+ */
+__noinline int sweep_end(__u32 id, __u64 old_word)
 {
-	union weir_flow_control dead = old;
+	union weir_flow_control old = { .word = old_word }, dead = old;
+	struct weir_flow *flow = record_at(id);
 
+	if (!flow)
+		return 0;
 	if (old.state == WEIR_FLOW_CLOSING)
 		return flow_end(id, old.word);
 	dead.state = WEIR_FLOW_DEAD;
@@ -129,7 +135,7 @@ static __always_inline int sweep_expire(struct weir_flow *flow, union weir_flow_
 	if (may_be_silent(old, flow->backend_id, idle) &&
 	    !(old.state == WEIR_FLOW_QUARANTINE && records_scarce(record_family(id))))
 		return 0;
-	if (!sweep_end(flow, old, id))
+	if (!sweep_end(id, old.word))
 		return 0;
 	/* Dead by our own hand: this walk counts as the one that saw it. */
 	dead.word = limbo.word = READ_WORD(flow->control.word);
@@ -169,11 +175,22 @@ SEC("xdp")
 int weir_sweep(struct xdp_md *ctx)
 {
 	struct weir_sweep *sweep = call_argument(ctx);
-	struct sweep_walk walk = {};
+	struct sweep_walk walk = {
+		.result = {
+			.count = unknown_zero(),
+			.expired = unknown_zero(),
+			.freed = unknown_zero(),
+			.half_open = unknown_zero(),
+			.established = unknown_zero(),
+			.closing = unknown_zero(),
+			.quarantine = unknown_zero(),
+		},
+	};
 
 	if (!call_holds(ctx, sweep + 1))
 		return XDP_ABORTED;
-	walk.result.first = walk.work = sweep->first;
+	walk.result.first = READ_HALF(sweep->first);
+	walk.work = READ_HALF(sweep->first);
 	bpf_loop((__u64)sweep->count, sweep_step, &walk, 0);
 	*sweep = walk.result;
 	return XDP_PASS;

@@ -65,7 +65,8 @@ __noinline int timestamp_remove(struct xdp_md *ctx, const struct packet *packet)
 	    bpf_xdp_load_bytes(ctx, packet->l4_offset + sizeof(*tcp), walk.options, walk.length))
 		return 0;
 	__builtin_memcpy(before, walk.options, sizeof(before));
-	walk.at = walk.found = unknown_zero();
+	walk.at = unknown_zero();
+	walk.found = unknown_zero();
 	bpf_loop(TCP_OPTIONS_MOST, option_step, &walk, 0);
 	if (!walk.found)
 		return 0;

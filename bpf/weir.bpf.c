@@ -54,7 +54,7 @@ int weir_xdp(struct xdp_md *ctx)
 		return go_slow(ctx, &packet, STAGE_PARSED, reason);
 	hash = weir_keyed_hash(index_key, &packet.tuple);
 	if (flow_find(&packet, hash >> 32, &hit)) {
-		if (!is_plain(&hit, &packet))
+		if (!is_plain(&hit, &packet) || !flow_step(&hit, &packet))
 			return go_slow(ctx, &packet, STAGE_FOUND, reason);
 		reason = forward_plain(ctx, &packet, &hit);
 		packet_note_flow(&packet, &hit);
