@@ -180,9 +180,13 @@ static __always_inline __u64 index_candidate(struct weir_index_bucket *bucket, _
 __noinline int index_leads(__u64 word, const struct weir_tuple *tuple)
 {
 	union weir_index entry = { .word = word };
-	struct flow_hit hit = {};
+	struct weir_flow *flow = record_at(entry.record);
+	union weir_flow_control control;
 
-	return tuple && index_follow(entry, tuple, &hit);
+	if (!flow || !tuple)
+		return 0;
+	control.word = READ_WORD(flow->control.word);
+	return index_agrees(entry, flow, control, tuple);
 }
 
 /* The entry of the flow that holds @tuple, or 0; looks at all that bear its hash. */

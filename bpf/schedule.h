@@ -123,6 +123,7 @@ struct least_search {
 	struct least_candidate best;
 	struct least_candidate turn; /* whose turn it is, at `start` */
 	__u64 weights;               /* of all */
+	__u64 zero;                  /* unknown_zero(), or the verifier follows each rank */
 };
 
 static __always_inline __u32 rank_of(const struct weir_slot *slot, const struct weir_load *load)
@@ -159,7 +160,7 @@ static long least_step(__u32 step, struct least_search *search)
 		return 0;
 	candidate.weight = search->weighted ? slot->weight : 1;
 	candidate.load = (__u64)load->half_open + load->established + load->failed;
-	candidate.rank = rank_of(slot, load) + unknown_zero(); /* or each rank is followed */
+	candidate.rank = rank_of(slot, load) + search->zero;
 	search->weights += candidate.weight;
 	if (!step) {
 		search->turn = candidate;
@@ -212,6 +213,7 @@ __noinline __u32 pick_least(__u64 range_word, __u32 service_id, int weighted)
 		.best = no_candidate(),
 		.turn = no_candidate(),
 		.weights = unknown_zero(),
+		.zero = unknown_zero(),
 	};
 
 	/* A 64-bit count: the helper compares all of its argument. */
