@@ -28,8 +28,6 @@ class Wire:
         self.socket = lab.socket(host, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE
-                               if hasattr(socket, "SO_RCVBUFFORCE") else 33, 8 << 20)
         self.socket.bind((interface, ETH_P_ALL))
 
     def send(self, *frames):

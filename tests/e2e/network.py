@@ -36,6 +36,7 @@ UDP_SERVICE6 = "udp-fd00-b--10-8000"
 # Seconds; only a failing test waits that long. An emulated machine needs more.
 PATIENCE = int(os.environ.get("WEIR_PATIENCE", 30))
 CLONE_NEWNET = 0x40000000
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -184,6 +185,8 @@ class Lab:
             made = socket.socket(family, kind, protocol)
         self.open.callback(made.close)
         made.settimeout(timeout)
+        if kind != socket.SOCK_STREAM:  # a burst must not be lost because its reader waits for a CPU
+            made.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
         if bind:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(bind)
