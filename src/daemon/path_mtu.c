@@ -222,6 +222,8 @@ void path_mtu_init(struct daemon *daemon)
 {
 	uv_timer_init(&daemon->loop, &daemon->path_mtu.timer);
 	daemon->path_mtu.timer.data = daemon;
+	/* A backend that is known already may come to be one of a service of mode ipip. */
+	uv_timer_start(&daemon->path_mtu.timer, on_timer, REST_MS, 0);
 }
 
 void path_mtu_ask(struct daemon *daemon, struct hop *hop)

@@ -233,6 +233,14 @@ def test_tunnel_through_a_narrow_link(paths, backend, outer_source):
 
 
 @pytest.mark.long
+def test_known_backend_is_asked_when_its_service_becomes_ipip(paths):
+    narrow_the_far_side(paths, 1400)
+    weir = paths.balance_between("nat", backends=["backend-3"])
+    paths.reload(paths.configuration("ipip", backends=["backend-3"]))
+    until(lambda: "takes packets of 1400 bytes" in weir.log, timeout=90, what="a router's word")
+
+
+@pytest.mark.long
 def test_narrow_link_becomes_wide(paths):
     """What a router has said is forgotten when three minutes did not bring it again."""
     paths.own_service_address("backend-3")
